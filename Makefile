@@ -1,0 +1,43 @@
+# Two commands: `make run` starts the service, `make test` checks everything.
+# They need Python 3.11+ and make; uv is used when it is there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lock clean
+
+run: $(VENV)/.runtime
+	@$(BIN)/python -m app
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --cov
+
+# The lock files hold hashes and no addresses. Needs uv.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--no-emit-index-url -o requirements.txt pyproject.toml
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--no-emit-index-url --group dev -o requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+$(BIN)/python:
+	@if command -v uv >/dev/null; then uv venv -q --python $(PYTHON) $(VENV); else $(PYTHON) -m venv $(VENV); fi
+
+# A stamp each: what a lock file lists is installed once, and again when the lock changes.
+$(VENV)/.runtime: requirements.txt | $(BIN)/python
+	@echo "Installing what requirements.txt lists into $(VENV) ..."
+	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --require-hashes -r $<; \
+		else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt | $(BIN)/python
+	@echo "Installing what requirements-dev.txt lists into $(VENV) ..."
+	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --require-hashes -r $<; \
+		else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	@touch $@

@@ -1,0 +1,109 @@
+"""The settings of one process: read once, checked before anything listens, never changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value().strip()
+    # A stray line break or a pasted non-ASCII character would only fail later, inside an HTTP header.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be printable ASCII without spaces")
+    return SecretStr(value)
+
+
+def _check_ws_path(path: str) -> str:
+    if path in {"/health", "/health/ready", "/docs", "/redoc", "/openapi.json"}:
+        raise ValueError("is taken by an HTTP page of the service")
+    return path
+
+
+class Settings(BaseSettings):
+    """Every setting, as an environment variable or a line of `.env` (the environment wins)."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ws_path: Annotated[str, AfterValidator(_check_ws_path)] = Field(
+        "/ws/realtime-asr", pattern=r"^/[A-Za-z0-9._~/-]*$", description="Path of the WebSocket."
+    )
+    app_title: str = Field("Realtime RAG", description="Title in the API pages.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged. DEBUG shows spoken text."
+    )
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text.")
+
+    rag_provider: str = Field(
+        "dify",
+        pattern=r"^(dify|local|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="Who answers: dify, local, or package.module:factory.",
+    )
+    knowledge_dir: Path = Field(
+        Path("docs"), description="Folder of Markdown and text files that the local provider answers from."
+    )
+
+    dify_api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(
+        None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
+    )
+    dify_base_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API."
+    )
+    dify_response_mode: Literal["streaming", "blocking"] = Field(
+        "streaming", description="How Dify is asked: streaming, or blocking for proxies that cannot stream."
+    )
+    dify_think: Literal["strip", "keep"] = Field(
+        "strip", description="What happens to <think> blocks of reasoning models: strip or keep."
+    )
+    dify_connect_timeout: Seconds = Field(5, description="Seconds for one connection attempt.")
+    dify_timeout: Seconds = Field(
+        30, description="Seconds from the question to the first text, retries included."
+    )
+    dify_stall_timeout: Seconds = Field(30, description="Seconds between two texts of an answer.")
+    dify_total_timeout: Seconds = Field(
+        300, description="Seconds from the question to the end of the answer."
+    )
+    dify_max_retries: int = Field(2, ge=0, le=10, description="Retries before the first text; 0 for none.")
+
+    on_new_question: Literal["queue", "interrupt", "ignore"] = Field(
+        "queue", description="What a question does while an answer runs: queue, interrupt or ignore."
+    )
+    merge_seconds: Seconds = Field(
+        2, description="Two finals at most this many seconds apart may be one utterance."
+    )
+    context_max_chars: int = Field(
+        600, ge=1, description="Most characters of talk that go with one question."
+    )
+    answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
+    max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
+
+    @property
+    def dify_url(self) -> str:
+        """The base URL without its trailing slash."""
+        return str(self.dify_base_url).rstrip("/")
+
+
+def load_settings() -> Settings:
+    """Read the settings; a wrong one ends the process with exit status 2 and one line that names it."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    # Not str(error): that one quotes the value, which may be a secret.
+    problems = (
+        f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+    print(f"realtime-rag: {'; '.join(problems)}", file=sys.stderr)
+    raise SystemExit(2)

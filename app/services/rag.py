@@ -1,0 +1,41 @@
+"""The seam between the service and whatever answers its questions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from app.models.answers import (
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Progress,
+    Question,
+    Source,
+    TextDelta,
+    TextReplaced,
+)
+
+__all__ = [
+    "AnswerEnd",
+    "AnswerEvent",
+    "ConversationNamed",
+    "Progress",
+    "Question",
+    "RagProvider",
+    "Source",
+    "TextDelta",
+    "TextReplaced",
+]
+
+
+class RagProvider(Protocol):
+    """Anything that answers questions. One instance serves all sessions at once."""
+
+    def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """Yield the answer as it arrives, `AnswerEnd` last.
+
+        Raises `app.errors.RagError` when there is no answer, or no more of it. The caller closes the
+        generator to interrupt: whatever it holds is to be released then.
+        """
+        ...
