@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -54,9 +55,7 @@ class Settings(BaseSettings):
     dify_api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(
         None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
     )
-    dify_base_url: AnyHttpUrl = Field(
-        AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API."
-    )
+    dify_base_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API.")
     dify_response_mode: Literal["streaming", "blocking"] = Field(
         "streaming", description="How Dify is asked: streaming, or blocking for proxies that cannot stream."
     )
@@ -64,26 +63,28 @@ class Settings(BaseSettings):
         "strip", description="What happens to <think> blocks of reasoning models: strip or keep."
     )
     dify_connect_timeout: Seconds = Field(5, description="Seconds for one connection attempt.")
-    dify_timeout: Seconds = Field(
-        30, description="Seconds from the question to the first text, retries included."
-    )
+    dify_timeout: Seconds = Field(30, description="Seconds from the question to the first text, retries included.")
     dify_stall_timeout: Seconds = Field(30, description="Seconds between two texts of an answer.")
-    dify_total_timeout: Seconds = Field(
-        300, description="Seconds from the question to the end of the answer."
-    )
+    dify_total_timeout: Seconds = Field(300, description="Seconds from the question to the end of the answer.")
     dify_max_retries: int = Field(2, ge=0, le=10, description="Retries before the first text; 0 for none.")
 
     on_new_question: Literal["queue", "interrupt", "ignore"] = Field(
         "queue", description="What a question does while an answer runs: queue, interrupt or ignore."
     )
-    merge_seconds: Seconds = Field(
-        2, description="Two finals at most this many seconds apart may be one utterance."
-    )
-    context_max_chars: int = Field(
-        600, ge=1, description="Most characters of talk that go with one question."
-    )
+    merge_seconds: Seconds = Field(2, description="Two finals at most this many seconds apart may be one utterance.")
+    context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
     answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
+
+    @model_validator(mode="after")
+    def _check_knowledge(self) -> Self:
+        if self.rag_provider == "local" and not self.knowledge_dir.is_dir():
+            raise ValueError(f"KNOWLEDGE_DIR: {self.knowledge_dir} is not a folder")
+        return self
+
+    @property
+    def is_provider_configured(self) -> bool:
+        return self.rag_provider != "dify" or self.dify_api_key is not None
 
     @property
     def dify_url(self) -> str:
@@ -92,18 +93,21 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; a wrong one ends the process with exit status 2 and one line that names it."""
+    """Read the settings; a wrong one ends the process."""
     try:
         return Settings()
     except ValidationError as error:
-        _refuse(error)
+        # Not str(error): that one quotes the value, which may be a secret.
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        refuse_to_start("; ".join(map(_describe, problems)))
 
 
-def _refuse(error: ValidationError) -> NoReturn:
-    # Not str(error): that one quotes the value, which may be a secret.
-    problems = (
-        f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-    print(f"realtime-rag: {'; '.join(problems)}", file=sys.stderr)
+def _describe(problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0]).upper() if problem["loc"] else ""
+    return f"{name}: {problem['msg']}".removeprefix(": ").replace("Value error, ", "")
+
+
+def refuse_to_start(problem: str) -> NoReturn:
+    """End the process with exit status 2 and one line on standard error that says why."""
+    print(f"realtime-rag: {problem}", file=sys.stderr)
     raise SystemExit(2)

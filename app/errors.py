@@ -13,12 +13,17 @@ class ServiceError(Exception):
     code: ClassVar[str] = "INTERNAL_ERROR"
 
 
+class StartError(ServiceError):
+    """The service cannot start as it is set up; `setting` is the variable to look at."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+
+
 class ClientError(ServiceError):
     """The sender's fault: answered with one `error` frame; the session goes on."""
 
-    def __init__(
-        self, message: str, *, details: dict[str, Any] | None = None, message_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, details: dict[str, Any] | None = None, message_id: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.details = details

@@ -1,0 +1,55 @@
+"""`python -m app`: serves with the settings of the environment and of `.env`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from app.config import Settings, load_settings
+from app.main import build_app
+
+logger = logging.getLogger("app")
+
+TRY = '{"type": "asr_chunk", "text": "What is this service for?", "is_final": true}'
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which also says where the WebSocket is once it can be reached."""
+
+    def __init__(self, config: uvicorn.Config, ws_path: str) -> None:
+        super().__init__(config)
+        self._ws_path = ws_path
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                host, port = listener.getsockname()[:2]
+                url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{self._ws_path}"
+                logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
+
+
+def serve(settings: Settings) -> None:
+    config = uvicorn.Config(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        log_config=None,
+        # A frame up to twice the limit still gets its coded error; beyond that the socket is closed with 1009.
+        ws_max_size=2 * settings.max_message_bytes,
+        # Small frames do not shrink, and every connection would hold its compressor's memory.
+        ws_per_message_deflate=False,
+        server_header=False,
+    )
+    server = Server(config, settings.ws_path)
+    server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    serve(load_settings())

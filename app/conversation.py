@@ -1,0 +1,184 @@
+"""Carries out what a session decides: owns the tasks of one connection and the order of its frames."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+
+from starlette.websockets import WebSocketDisconnect
+
+from app import logs
+from app.config import Settings
+from app.errors import ClientError, InvalidJson, MessageTooLarge, RagBrokenStream, RagError, RagFailed
+from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
+from app.models.session import SessionState
+from app.services.rag import AnswerEnd, AnswerEvent, RagProvider
+from app.services.text_utils import split_event
+
+logger = logging.getLogger(__name__)
+
+# How long a cancelled query may take to let go of what it holds, in seconds.
+CLEANUP_SECONDS = 1.0
+# How many frames may wait for the socket before no more messages are read.
+UNSENT_FRAMES = 1000
+
+
+class Conversation:
+    """One client's connection, from the first frame to the last.
+
+    `send` puts one text frame on the socket, waiting while the client does not read, and raises
+    `WebSocketDisconnect` when the client has left.
+    """
+
+    def __init__(
+        self,
+        session: SessionState,
+        provider: RagProvider,
+        settings: Settings,
+        send: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._session = session
+        self._provider = provider
+        self._settings = settings
+        self._send = send
+        self._unsent: deque[ServerMessage] = deque()
+        self._sending = asyncio.Lock()
+        self._query: asyncio.Task[None] | None = None
+        self._queries: set[asyncio.Task[None]] = set()
+        self._close_code: int | None = None
+
+    async def run(self, incoming: AsyncIterator[str | bytes]) -> int | None:
+        """Serve the client; return the code to close with, or None when it has left.
+
+        Raises an `ExceptionGroup` of `WebSocketDisconnect` when it left while something was sent.
+        """
+        logs.session_id.set(self._session.session_id)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._carry_out(self._session.connect())
+                async for raw in incoming:
+                    await self._carry_out(self._take(raw))
+                    if self._close_code is not None:
+                        break
+                else:
+                    if (effect := self._session.disconnect(time.monotonic())) is not None:
+                        await self._cancel(effect)
+        finally:
+            # A socket that broke under a send has ended the query already: here it is only told.
+            if (effect := self._session.disconnect(time.monotonic())) is not None:
+                _log_interrupt(effect)
+        return self._close_code
+
+    def _take(self, raw: str | bytes) -> list[Effect]:
+        try:
+            if isinstance(raw, bytes):
+                raise InvalidJson("Binary frames are not read: send JSON as text.")
+            limit = self._settings.max_message_bytes
+            # A code point has at most four bytes: few messages have to be measured.
+            if len(raw) * 4 > limit and len(raw.encode()) > limit:
+                raise MessageTooLarge(f"A message may have {limit} bytes at most.", details={"limit": limit})
+            effects = self._session.receive(parse(raw), time.monotonic())
+        except ClientError as error:
+            return self._session.refuse(error)
+        except Exception:
+            logger.exception("a message could not be handled")
+            return self._session.report_bug()
+        logs.session_id.set(self._session.session_id)
+        return effects
+
+    async def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame):
+                    self._unsent.append(frame)
+                    if isinstance(frame, FinalAnswer):
+                        _log_answer(frame)
+                case StartQuery():
+                    self._start(effect)
+                case CancelQuery():
+                    await self._cancel(effect)
+                case Close(code):
+                    self._close_code = code
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Send what is unsent, in order: whoever finds the socket free does it for all.
+
+        A query waits for its turn, which holds its provider back while the client does not read. The reader does not
+        wait for a query: `stop` and `cancel` must get through.
+        """
+        is_reader = asyncio.current_task() is not self._query
+        if is_reader and self._sending.locked() and len(self._unsent) < UNSENT_FRAMES:
+            return
+        async with self._sending:
+            while self._unsent:
+                # Taken off only when it is out: a cancelled send has sent nothing.
+                await self._send(self._unsent[0].to_json())
+                self._unsent.popleft()
+
+    def _start(self, effect: StartQuery) -> None:
+        task = self._tasks.create_task(self._answer(effect, self._queries.copy()))
+        self._queries.add(task)
+        task.add_done_callback(self._queries.discard)
+        self._query = task
+
+    async def _cancel(self, effect: CancelQuery) -> None:
+        _log_interrupt(effect)
+        query, self._query = self._query, None
+        if query is not None:
+            query.cancel()
+            _, late = await asyncio.wait([query], timeout=CLEANUP_SECONDS)
+            if late:
+                logger.warning("a cancelled query does not end", extra={"query_id": effect.query_id})
+
+    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
+        """Ask the provider and pass its answer on, as a task of this connection."""
+        logs.query_id.set(start.query_id)
+        logger.debug("asking: %s", start.question.text)
+        if earlier:
+            await asyncio.wait(earlier)  # one query at a time, upstream too
+        try:
+            await self._relay(start)
+        except WebSocketDisconnect:
+            raise
+        except RagError as error:
+            await self._fail(start, error)
+        except Exception:
+            logger.exception("answering failed")
+            await self._fail(start, RagFailed("an unexpected error, see above"))
+
+    async def _relay(self, start: StartQuery) -> None:
+        async with aclosing(self._provider.query(start.question)) as events:
+            async for event in events:
+                for part in split_event(event, self._settings.answer_chunk_chars):
+                    await self._pass_on(start.query_id, part)
+                if isinstance(event, AnswerEnd):
+                    return
+        raise RagBrokenStream("the provider ended without AnswerEnd")
+
+    async def _pass_on(self, query_id: str, event: AnswerEvent) -> None:
+        await self._carry_out(self._session.answer_event(query_id, event, time.monotonic()))
+
+    async def _fail(self, start: StartQuery, error: RagError) -> None:
+        logger.warning("the question failed: %s: %s", error.code, error)
+        await self._carry_out(self._session.answer_failed(start.query_id, error, time.monotonic()))
+
+
+def _log_answer(frame: FinalAnswer) -> None:
+    outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
+    _log_outcome(outcome, frame.error.code if frame.error else None, frame.query_id, frame.timing)
+
+
+def _log_interrupt(effect: CancelQuery) -> None:
+    _log_outcome("interrupted", effect.reason, effect.query_id, effect.timing)
+
+
+def _log_outcome(outcome: str, reason: str | None, query_id: str, timing: Timing) -> None:
+    """The one record at INFO that every query leaves behind."""
+    fields = {"query_id": query_id, "outcome": outcome, "reason": reason, **timing.model_dump()}
+    logger.info("question %s after %d ms", outcome, timing.total_ms, extra=fields)

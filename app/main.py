@@ -1,0 +1,55 @@
+"""Puts the service together: `create_app()`, and `app` for `uvicorn app.main:app`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from app import __version__, logs
+from app.config import Settings, load_settings, refuse_to_start
+from app.dependencies import Runtime
+from app.errors import StartError
+from app.routers import health, websocket
+from app.services.providers import load_provider
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application; what it holds open lives in its lifespan.
+
+    Raises `StartError` when the provider that the settings name cannot be loaded.
+    """
+    open_provider = load_provider(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        logs.configure(settings)
+        if not settings.is_provider_configured:
+            logger.warning("DIFY_API_KEY is not set: every question gets RAG_NOT_CONFIGURED")
+        async with open_provider() as provider:
+            yield {"runtime": Runtime(settings, provider)}
+
+    app = FastAPI(title=settings.app_title, version=__version__, lifespan=lifespan)
+    app.include_router(health.router)
+    app.add_api_websocket_route(settings.ws_path, websocket.realtime_asr)
+    return app
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """`create_app` for an entry point: what cannot start ends the process with one line."""
+    try:
+        return create_app(settings)
+    except StartError as error:
+        refuse_to_start(str(error))
+
+
+def __getattr__(name: str) -> FastAPI:
+    # `app` is made when uvicorn asks for it: importing this module needs no environment.
+    if name == "app":
+        return build_app(load_settings())
+    raise AttributeError(name)

@@ -1,0 +1,228 @@
+"""The wire contract: every frame a client may send, every frame it may get, and the one way in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from app.errors import (
+    ClientError,
+    InvalidJson,
+    InvalidMessage,
+    Phase,
+    RagError,
+    UnknownAction,
+    UnsupportedType,
+)
+from app.models.answers import Source
+
+MAX_INPUTS_BYTES = 8192
+
+Stage = Literal[
+    "listening",
+    "paused",
+    "waiting_for_question",
+    "analyzing",
+    "instant_query",
+    "querying_rag",
+    "interrupting",
+    "idle",
+    "closed",
+]
+Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset"]
+OnNewQuestion = Literal["queue", "interrupt", "ignore"]
+Name = Annotated[str, Field(max_length=128)]
+SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}\z")]
+
+
+class Frame(BaseModel):
+    """One JSON object on the wire. Unknown fields are ignored, `null` is the same as absent."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ClientFrame(Frame):
+    session_id: SessionId | None = None
+    id: Name | None = Field(None, description="Echoed in the ack or error of this message.")
+
+
+class AsrChunk(ClientFrame):
+    """A piece of transcript. Only final text is kept."""
+
+    type: Literal["asr_chunk"] = "asr_chunk"
+    text: str
+    is_final: bool | None = None
+    segment_id: Name | int | None = None
+    end_of_turn: bool | None = None
+    speaker: Name | None = None
+    language: Name | None = None
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    end_ms: int | None = None
+
+
+class Control(ClientFrame):
+    type: Literal["control"] = "control"
+    action: Action
+    text: str | None = Field(None, description="With instant_query: ask exactly this.")
+
+
+def _check_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+    # allow_nan=False: the parser lets NaN through, no JSON API takes it.
+    size = len(json.dumps(inputs, ensure_ascii=False, allow_nan=False).encode())
+    if size > MAX_INPUTS_BYTES:
+        raise ValueError(f"may have {MAX_INPUTS_BYTES} bytes of JSON at most, has {size}")
+    return inputs
+
+
+class Configure(ClientFrame):
+    """Settings of this session. What is absent stays as it is."""
+
+    type: Literal["configure"] = "configure"
+    on_new_question: OnNewQuestion | None = None
+    auto_detect: bool | None = None
+    speakers: Annotated[list[Name], Field(max_length=64)] | None = None
+    inputs: Annotated[dict[str, Any], AfterValidator(_check_inputs)] | None = None
+
+
+class Keepalive(ClientFrame):
+    type: Literal["keepalive"] = "keepalive"
+
+
+ClientMessage = AsrChunk | Control | Configure | Keepalive
+
+_CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+
+
+def parse(raw: str) -> ClientMessage:
+    """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it."""
+    try:
+        return _CLIENT_MESSAGE.validate_json(raw)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+    raise _refusal(raw, problem["type"], problem["loc"], problem["msg"], problem["input"])
+
+
+def _refusal(raw: str, kind: str, loc: tuple[int | str, ...], problem: str, value: object) -> ClientError:
+    if kind in {"json_invalid", "string_unicode"}:
+        return InvalidJson(f"The frame is not valid JSON: {problem.removeprefix('Invalid JSON: ')}.")
+    message = from_json(raw)
+    if not isinstance(message, dict):
+        return InvalidJson("The frame is not a JSON object.")
+    message_id = message.get("id")
+    if not isinstance(message_id, str) or len(message_id) > 128:
+        message_id = None
+    # loc is empty where the message as a whole does not fit, else (type, field, ...).
+    field = str(loc[1]) if loc else "type"
+    details = {"field": field}
+    if field == "type" and isinstance(message.get("type"), str):
+        return UnsupportedType(
+            f"There is no message type {_quote(message['type'])}.", details=details, message_id=message_id
+        )
+    if field == "action" and isinstance(value, str):
+        return UnknownAction(f"There is no action {_quote(value)}.", details=details, message_id=message_id)
+    if field == "type":
+        problem = "Field required" if message.get("type") is None else "Input should be a valid string"
+    return InvalidMessage(f"{field}: {problem}.", details=details, message_id=message_id)
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+class ServerFrame(Frame):
+    type: str
+    session_id: str
+    seq: int
+
+    def to_json(self) -> str:
+        """The frame as it goes on the wire: a field without a value is absent."""
+        return self.model_dump_json(exclude_none=True)
+
+
+class Ack(ServerFrame):
+    """`message` and `protocol` on connect, else `received_type` and what was received."""
+
+    type: Literal["ack"] = "ack"
+    message: Literal["connected"] | None = None
+    protocol: Literal["1"] | None = None
+    received_type: str | None = None
+    is_final: bool | None = None
+    id: str | None = None
+
+
+class Status(ServerFrame):
+    """Where the session stands: `note` is for people, `reason` for programs."""
+
+    type: Literal["status"] = "status"
+    stage: Stage
+    note: str | None = None
+    reason: str | None = None
+    question: str | None = None
+    mode: Literal["instant"] | None = None
+    query_id: str | None = None
+
+
+class Answer(ServerFrame):
+    """A piece of the answer. With `replace`, its content stands for everything before it."""
+
+    type: Literal["answer"] = "answer"
+    query_id: str
+    stream_index: int
+    content: str
+    final: bool = False
+    replace: bool | None = None
+
+
+class Timing(Frame):
+    """Milliseconds since the question was asked; `first_text_ms` is null when there was no text."""
+
+    first_text_ms: int | None
+    total_ms: int
+
+
+class AnswerFailure(Frame):
+    code: str
+    retryable: bool
+    phase: Phase | None = None
+
+    @classmethod
+    def of(cls, error: RagError) -> AnswerFailure:
+        return cls(code=error.code, retryable=error.retryable, phase=error.phase)
+
+
+class FinalAnswer(Answer):
+    """The last frame of an answer: where it comes from, what it cost, and what went wrong."""
+
+    final: Literal[True] = True
+    sources: tuple[Source, ...] = ()
+    usage: Mapping[str, Any] | None = None
+    timing: Timing
+    conversation_id: str | None = None
+    error: AnswerFailure | None = None
+    incomplete: bool | None = None
+
+    def to_json(self) -> str:
+        # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
+        absent = {name for name in ("replace", "error", "incomplete") if getattr(self, name) is None}
+        if self.error is not None and self.error.phase is None:
+            return self.model_dump_json(exclude={**dict.fromkeys(absent, True), "error": {"phase"}})
+        return self.model_dump_json(exclude=absent)
+
+
+class Error(ServerFrame):
+    """A refused message or a fault of the service; the session goes on."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after_ms: int | None = None
+    details: dict[str, Any] | None = None
+    id: str | None = None
+
+
+ServerMessage = Ack | Status | Answer | FinalAnswer | Error

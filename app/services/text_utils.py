@@ -1,0 +1,60 @@
+"""Cuts long text into pieces that fit a frame, without losing a character."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import regex
+
+from app.services.rag import AnswerEvent, TextDelta, TextReplaced
+
+# The end of a sentence: closing punctuation with what closes around it. A full stop or comma of the
+# Latin script only counts before white space, or it might stand inside 3.14 or an address.
+_SENTENCE_END = regex.compile(r"""(?:[。！？；…]+[」』”’）)】]*|[.!?;:]+["')\]]*(?=\s)|\n)\s*""")
+_SPACE = regex.compile(r"\s+")
+_GRAPHEME = regex.compile(r"\X")
+
+
+def split_text(text: str, limit: int) -> Iterator[str]:
+    """Cut `text` into pieces of at most `limit` code points; joined, they are the text again.
+
+    A cut falls behind a sentence, else behind white space, else between grapheme clusters (UAX #29). Only a
+    cluster longer than `limit` is cut inside.
+    """
+    start = 0
+    while len(text) - start > limit:
+        end = _cut(text, start, limit)
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    # One code point more than fits: what ends before it is a cluster that really ends there.
+    stop = start + limit + 1
+    ends: list[int] = [match.end() for match in _GRAPHEME.finditer(text, start, stop)]
+    clusters = {end for end in ends if end < stop}
+    for pattern in (_SENTENCE_END, _SPACE):
+        cuts: list[int] = [match.end() for match in pattern.finditer(text, start, stop) if match.end() in clusters]
+        if cuts:
+            return cuts[-1]
+    return max(clusters, default=start + limit)
+
+
+def split_event(event: AnswerEvent, limit: int) -> Iterator[AnswerEvent]:
+    """Cut an event with a long text into several; only the first of a replacement replaces."""
+    if isinstance(event, TextDelta | TextReplaced) and len(event.text) > limit:
+        pieces = split_text(event.text, limit)
+        yield type(event)(next(pieces))
+        yield from map(TextDelta, pieces)
+    else:
+        yield event
+
+
+async def stream_answer(text: str, limit: int) -> AsyncIterator[str]:
+    """Yield a finished answer in pieces, leaving the event loop to others between two of them."""
+    for piece in split_text(text, limit):
+        yield piece
+        await asyncio.sleep(0)
