@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -22,34 +23,41 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ws_path: str) -> None:
         super().__init__(config)
         self._ws_path = ws_path
+        self.is_listening = asyncio.Event()
+        self.port = config.port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for server in self.servers:
             for listener in server.sockets:
-                host, port = listener.getsockname()[:2]
-                url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{self._ws_path}"
+                host, self.port = listener.getsockname()[:2]
+                url = f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{self._ws_path}"
                 logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
+        self.is_listening.set()
 
 
-def serve(settings: Settings) -> None:
+def make_server(settings: Settings) -> Server:
     config = uvicorn.Config(
         build_app(settings),
         host=settings.host,
         port=settings.port,
         lifespan="on",
         log_config=None,
-        # A frame up to twice the limit still gets its coded error; beyond that the socket is closed with 1009.
+        # Up to twice the limit a message still gets its coded error; beyond that the socket closes with 1009.
         ws_max_size=2 * settings.max_message_bytes,
         # Small frames do not shrink, and every connection would hold its compressor's memory.
         ws_per_message_deflate=False,
         server_header=False,
     )
-    server = Server(config, settings.ws_path)
+    return Server(config, settings.ws_path)
+
+
+def main() -> None:
+    server = make_server(load_settings())
     server.run()
     if not server.started:
         sys.exit(3)
 
 
 if __name__ == "__main__":
-    serve(load_settings())
+    main()

@@ -44,13 +44,14 @@ REMEMBERED_SEGMENTS = 256
 _HAN = regex.compile(r"\p{Han}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Segment:
     """One final piece of transcript, `heard_at` in seconds of the conversation's clock."""
 
     text: str
     segment_id: str | int | None
     heard_at: float
+    is_question: bool = False
 
 
 @dataclass(slots=True)
@@ -267,13 +268,14 @@ class SessionState:
         segments = self._transcript.segments
         newest = segments[index]
         if self._is_question(newest.text):
+            newest.is_question = True
             return 1
-        if index > 0:
-            before = segments[index - 1]
-            close = newest.heard_at - before.heard_at <= self._settings.merge_seconds
-            if close and self._is_question(f"{before.text} {newest.text}"):
-                return 2
-        return 0
+        before = segments[index - 1] if index > 0 else None
+        # What was a question by itself does not become one again with every word that follows.
+        if before is None or before.is_question or newest.heard_at - before.heard_at > self._settings.merge_seconds:
+            return 0
+        before.is_question = newest.is_question = self._is_question(f"{before.text} {newest.text}")
+        return 2 if newest.is_question else 0
 
     def _waiting(self, reason: str, note: str, **fields: Any) -> Send:
         return self._status("waiting_for_question", reason=reason, note=note, **fields)
@@ -352,7 +354,7 @@ class SessionState:
             return [self._error("NO_FINAL_ASR", "Nothing final has been heard yet.", id=message.id)]
         else:
             text = self._last_final.text
-            if self._transcript.segments and self._transcript.segments[-1] == self._last_final:
+            if self._transcript.segments and self._transcript.segments[-1] is self._last_final:
                 self._transcript.drop(-1)
         self._is_pending = False
         return [*self._interrupt("instant_query", now), *self._ask(text, now, stage="instant_query")]

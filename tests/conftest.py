@@ -1,0 +1,50 @@
+"""What every test has at hand: a clean environment, a stand-in Dify and the real service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from app.config import Settings
+from tests.client import Client
+from tests.service import Service, make_settings, serve
+from tests.standin.dify import StandInDify
+
+Serve = Callable[..., Awaitable[Service]]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting and no proxy of the machine reaches a test."""
+    for name in [*Settings.model_fields, "http_proxy", "https_proxy", "all_proxy", "no_proxy"]:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def dify() -> AsyncIterator[StandInDify]:
+    async with StandInDify() as standin:
+        yield standin
+
+
+@pytest.fixture
+async def start(dify: StandInDify) -> AsyncIterator[Serve]:
+    """Start the service with these settings, on the stand-in Dify unless they say otherwise."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**values: Any) -> Service:
+            upstream = {"dify_api_key": dify.api_key, "dify_base_url": dify.base_url}
+            return await stack.enter_async_context(serve(make_settings(**{**upstream, **values})))
+
+        yield start
+
+
+@pytest.fixture
+async def client(start: Serve) -> AsyncIterator[Client]:
+    """A client of a service with default settings."""
+    service = await start()
+    async with service.connect() as client:
+        yield client

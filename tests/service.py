@@ -1,0 +1,44 @@
+"""The real service on a free port of 127.0.0.1: in this process, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from app.__main__ import make_server
+from app.config import Settings
+from tests.client import PATIENCE, open_client
+
+ROOT = Path(__file__).parents[1]
+
+
+class Service:
+    def __init__(self, port: int, ws_path: str = "/ws/realtime-asr") -> None:
+        self.http_url = f"http://127.0.0.1:{port}"
+        self.ws_url = f"ws://127.0.0.1:{port}{ws_path}"
+
+    def connect(self, **options: Any) -> Any:
+        """`async with service.connect() as client`: a connected, listening client."""
+        return open_client(self.ws_url, **options)
+
+
+def make_settings(**values: Any) -> Settings:
+    """Settings with nothing from the environment or a `.env` but what is given."""
+    return Settings(_env_file=None, **{"port": 0, "log_level": "WARNING", **values})
+
+
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[Service]:
+    """Run the service in this event loop."""
+    server = make_server(settings)
+    task = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await server.is_listening.wait()
+        yield Service(server.port, settings.ws_path)
+    finally:
+        server.should_exit = True
+        await task
