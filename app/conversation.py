@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from app import logs
 from app.config import Settings
 from app.errors import ClientError, InvalidJson, MessageTooLarge, RagBrokenStream, RagError, RagFailed
-from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, RagProvider
@@ -85,9 +85,8 @@ class Conversation:
             effects = self._session.receive(parse(raw), time.monotonic())
         except ClientError as error:
             return self._session.refuse(error)
-        except Exception:
-            logger.exception("a message could not be handled")
-            return self._session.report_bug()
+        except Exception as bug:
+            return self._session.report_bug(bug)
         logs.session_id.set(self._session.session_id)
         return effects
 
@@ -102,6 +101,8 @@ class Conversation:
                     self._start(effect)
                 case CancelQuery():
                     await self._cancel(effect)
+                case LogBug(error):
+                    logger.error("a message could not be handled", exc_info=error)
                 case Close(code):
                     self._close_code = code
         await self._flush()

@@ -70,7 +70,7 @@ class AnswerEnd:
 
     conversation_id: str | None = None
     sources: tuple[Source, ...] = ()
-    usage: Mapping[str, Any] | None = None
+    usage: dict[str, Any] | None = None
     incomplete: bool = False
 
 

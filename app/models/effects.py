@@ -35,4 +35,11 @@ class Close:
     code: int
 
 
-Effect = Send | StartQuery | CancelQuery | Close
+@dataclass(frozen=True, slots=True)
+class LogBug:
+    """A message met a bug: the log gets the traceback, the client none of it."""
+
+    error: Exception
+
+
+Effect = Send | LogBug | StartQuery | CancelQuery | Close

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
 
 from app.errors import (
     ClientError,
@@ -140,7 +139,14 @@ class ServerFrame(Frame):
 
     def to_json(self) -> str:
         """The frame as it goes on the wire: a field without a value is absent."""
-        return self.model_dump_json(exclude_none=True)
+        return self._dump(exclude_none=True)
+
+    def _dump(self, **options: Any) -> str:
+        try:
+            return self.model_dump_json(**options)
+        except PydanticSerializationError:
+            # Half of a surrogate pair has no UTF-8, but JSON can escape it: not a character is lost.
+            return json.dumps(self.model_dump(**options))
 
 
 class Ack(ServerFrame):
@@ -199,7 +205,7 @@ class FinalAnswer(Answer):
 
     final: Literal[True] = True
     sources: tuple[Source, ...] = ()
-    usage: Mapping[str, Any] | None = None
+    usage: dict[str, JsonValue] | None = None
     timing: Timing
     conversation_id: str | None = None
     error: AnswerFailure | None = None
@@ -209,8 +215,8 @@ class FinalAnswer(Answer):
         # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
         absent = {name for name in ("replace", "error", "incomplete") if getattr(self, name) is None}
         if self.error is not None and self.error.phase is None:
-            return self.model_dump_json(exclude={**dict.fromkeys(absent, True), "error": {"phase"}})
-        return self.model_dump_json(exclude=absent)
+            return self._dump(exclude={**dict.fromkeys(absent, True), "error": {"phase"}})
+        return self._dump(exclude=absent)
 
 
 class Error(ServerFrame):

@@ -20,7 +20,7 @@ from app.models.answers import (
     TextDelta,
     TextReplaced,
 )
-from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.messages import (
     Ack,
     Answer,
@@ -33,6 +33,7 @@ from app.models.messages import (
     FinalAnswer,
     Keepalive,
     OnNewQuestion,
+    ServerMessage,
     Stage,
     Status,
     Timing,
@@ -144,28 +145,32 @@ class SessionState:
         self._is_pending = False
         self._reported_empty = False
 
-    def _next_seq(self) -> int:
-        self._seq += 1
-        return self._seq
+    def _send(self, frame: ServerMessage) -> Send:
+        # Counted only when the frame exists: one that could not be made leaves no gap.
+        self._seq = frame.seq
+        return Send(frame)
 
     def _status(self, stage: Stage, **fields: Any) -> Send:
-        return Send(Status(session_id=self.session_id, seq=self._next_seq(), stage=stage, **fields))
+        return self._send(Status(session_id=self.session_id, seq=self._seq + 1, stage=stage, **fields))
 
     def _error(self, code: str, message: str, **fields: Any) -> Send:
-        return Send(Error(session_id=self.session_id, seq=self._next_seq(), code=code, message=message, **fields))
+        seq = self._seq + 1
+        return self._send(Error(session_id=self.session_id, seq=seq, code=code, message=message, **fields))
 
     # What the connection brings
 
     def connect(self) -> list[Effect]:
-        ack = Ack(session_id=self.session_id, seq=self._next_seq(), message="connected", protocol="1")
-        return [Send(ack), self._status("listening", note="Send asr_chunk messages.")]
+        ack = Ack(session_id=self.session_id, seq=self._seq + 1, message="connected", protocol="1")
+        return [self._send(ack), self._status("listening", note="Send asr_chunk messages.")]
 
     def refuse(self, error: ClientError) -> list[Effect]:
         """Answer a message that could not be taken; nothing else changes."""
         return [self._error(error.code, error.message, details=error.details, id=error.message_id)]
 
-    def report_bug(self) -> list[Effect]:
-        return [self._error("INTERNAL_ERROR", "Something went wrong in the service; the session goes on.")]
+    def report_bug(self, bug: Exception) -> list[Effect]:
+        """Tell the client that the service failed, and nothing of how."""
+        text = "Something went wrong in the service; the session goes on."
+        return [LogBug(bug), self._error("INTERNAL_ERROR", text)]
 
     def disconnect(self, now: float) -> CancelQuery | None:
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
@@ -177,30 +182,39 @@ class SessionState:
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._interrupt("session_switched", now)
             self._begin(message.session_id)
+        effects.append(self._ack(message))
+        seq = self._seq
+        try:
+            return effects + self._react(message, now)
+        except Exception as bug:
+            self._seq = seq  # what it began to say is not said
+            return effects + self.report_bug(bug)
+
+    def _ack(self, message: ClientMessage) -> Send:
         is_final = bool(message.is_final) if isinstance(message, AsrChunk) else None
-        effects.append(
-            Send(
-                Ack(
-                    session_id=self.session_id,
-                    seq=self._next_seq(),
-                    received_type=message.type,
-                    is_final=is_final,
-                    id=message.id,
-                )
+        return self._send(
+            Ack(
+                session_id=self.session_id,
+                seq=self._seq + 1,
+                received_type=message.type,
+                is_final=is_final,
+                id=message.id,
             )
         )
+
+    def _react(self, message: ClientMessage, now: float) -> list[Effect]:
         match message:
             case AsrChunk():
-                effects += self._hear(message, now)
+                return self._hear(message, now)
             case Control():
-                effects += self._control(message, now)
+                return self._control(message, now)
             case Configure():
                 self._configure(message)
+                return []
             case Keepalive():
-                pass
+                return []
             case _:
                 assert_never(message)
-        return effects
 
     def _configure(self, message: Configure) -> None:
         if message.on_new_question is not None:
@@ -401,14 +415,14 @@ class SessionState:
             query.first_text_at = now
         frame = Answer(
             session_id=self.session_id,
-            seq=self._next_seq(),
+            seq=self._seq + 1,
             query_id=query.query_id,
             stream_index=query.frames,
             content=text,
             replace=replace or None,
         )
         query.frames += 1
-        return [Send(frame)]
+        return [self._send(frame)]
 
     def _finish(
         self,
@@ -419,19 +433,21 @@ class SessionState:
         error: RagError | None = None,
         content: str = "",
     ) -> list[Effect]:
-        self.query = None
-        frame = FinalAnswer(
-            session_id=self.session_id,
-            seq=self._next_seq(),
-            query_id=query.query_id,
-            stream_index=query.frames,
-            content=content,
-            sources=end.sources,
-            usage=end.usage,
-            timing=query.timing(now),
-            conversation_id=self._conversation_id,
-            error=None if error is None else AnswerFailure.of(error),
-            incomplete=end.incomplete or None,
+        final = self._send(
+            FinalAnswer(
+                session_id=self.session_id,
+                seq=self._seq + 1,
+                query_id=query.query_id,
+                stream_index=query.frames,
+                content=content,
+                sources=end.sources,
+                usage=end.usage,
+                timing=query.timing(now),
+                conversation_id=self._conversation_id,
+                error=None if error is None else AnswerFailure.of(error),
+                incomplete=end.incomplete or None,
+            )
         )
+        self.query = None
         idle = self._status("idle", reason=reason, query_id=query.query_id)
-        return [Send(frame), idle, *self._ask_pending(now)]
+        return [final, idle, *self._ask_pending(now)]

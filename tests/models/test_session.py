@@ -1,0 +1,213 @@
+"""The session alone: plain calls, no socket and no clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.errors import RagError, RagTimeout
+from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
+from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.messages import Ack, Answer, AsrChunk, Configure, Control, FinalAnswer, Status
+from app.models.session import REMEMBERED_SEGMENTS, SessionState
+from tests.service import make_settings
+
+
+def asks(text: str) -> bool:
+    """Stands for the detector: a question mark asks."""
+    return "?" in text
+
+
+def new_session(**settings: Any) -> SessionState:
+    session = SessionState("s1", make_settings(**settings), is_question=asks, connection_id="c1")
+    session.connect()
+    return session
+
+
+def final(text: str, **fields: Any) -> AsrChunk:
+    return AsrChunk(text=text, is_final=True, **fields)
+
+
+def asked(effects: list[Effect]) -> list[str]:
+    return [effect.question.text for effect in effects if isinstance(effect, StartQuery)]
+
+
+def reasons(effects: list[Effect]) -> list[str | None]:
+    return [effect.frame.reason for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Status)]
+
+
+def test_a_question_becomes_effects_in_the_order_of_the_protocol() -> None:
+    ack, analyzing, querying, start = new_session().receive(final("RAG?"), now=1)
+    assert ack == Send(Ack(session_id="s1", seq=3, received_type="asr_chunk", is_final=True))
+    assert isinstance(analyzing, Send)
+    assert isinstance(querying, Send)
+    assert [analyzing.frame.seq, querying.frame.seq] == [4, 5]
+    assert isinstance(start, StartQuery)
+    assert start.query_id == "c1-1"
+    assert (start.question.text, start.question.user, start.question.conversation_id) == ("RAG?", "ws-user-s1", None)
+
+
+def test_the_context_is_bounded_by_whole_segments_and_the_newest_stays_whole() -> None:
+    session = new_session(context_max_chars=12)
+    for text in ["aaaa", "bbbb", "cccc"]:  # "bbbb cccc ?" has 11 characters, with "aaaa" it has 16
+        session.receive(final(text), now=1)
+    assert asked(session.receive(final("?"), now=1)) == ["bbbb cccc ?"]
+    session.receive(Control(action="cancel"), now=1)
+    session.receive(final("before"), now=1)
+    assert asked(session.receive(final("longer than twelve?"), now=1)) == ["longer than twelve?"]
+
+
+def test_two_finals_are_only_joined_within_the_merge_time() -> None:
+    def is_joined(text: str) -> bool:
+        return text == "what is it"
+
+    for gap, expected in [(2.0, ["what is it"]), (2.1, [])]:
+        session = SessionState("s1", make_settings(), is_question=is_joined)
+        session.receive(final("what is"), now=10)
+        assert asked(session.receive(final("it"), now=10 + gap)) == expected
+
+
+def test_a_statement_after_a_question_does_not_ask_it_again() -> None:
+    session = new_session()
+    session.receive(Configure(on_new_question="queue"), now=1)
+    session.receive(final("One?"), now=1)
+    session.receive(final("Two?"), now=1)
+    session.receive(Control(action="cancel"), now=1)
+    assert asked(session.receive(final("thanks"), now=1)) == []
+
+
+def test_a_corrected_segment_is_judged_in_its_place() -> None:
+    session = new_session()
+    session.receive(final("one", segment_id=1), now=1)
+    session.receive(final("two", segment_id=2), now=1)
+    assert asked(session.receive(final("one?", segment_id=1), now=1)) == ["one? two"]
+
+
+def test_a_correction_of_an_earlier_segment_is_not_the_last_final() -> None:
+    session = new_session()
+    session.receive(final("one", segment_id=1), now=1)
+    session.receive(final("two", segment_id=2), now=1)
+    session.receive(final("one, corrected", segment_id=1), now=1)
+    assert asked(session.receive(Control(action="instant_query"), now=1)) == ["two"]
+
+
+def test_only_the_latest_segments_are_remembered_after_they_were_asked() -> None:
+    session = new_session()
+    for number in range(REMEMBERED_SEGMENTS + 1):
+        session.receive(Control(action="cancel"), now=1)
+        session.receive(final("?", segment_id=number), now=1)
+    session.receive(Control(action="cancel"), now=1)
+    assert reasons(session.receive(final("?", segment_id=1), now=1)) == ["duplicate"]
+    assert asked(session.receive(final("?", segment_id=0), now=1)) == ["?"]
+
+
+def test_an_ignored_question_of_two_segments_leaves_the_buffer() -> None:
+    session = SessionState("s1", make_settings(), is_question=lambda text: text in {"first", "who is it"})
+    session.receive(Configure(on_new_question="ignore"), now=1)
+    session.receive(final("first"), now=1)
+    session.receive(final("kept"), now=1)
+    session.receive(final("who"), now=5)
+    assert reasons(session.receive(final("is it"), now=5)) == ["answer_in_progress"]
+    session.receive(Control(action="cancel"), now=6)
+    assert asked(session.receive(final("first"), now=9)) == ["kept first"]
+
+
+def test_an_instant_query_puts_a_pending_question_back() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.receive(final("Two?"), now=1)
+    effects = session.receive(Control(action="instant_query", text="Three"), now=1)
+    assert asked(effects) == ["Three"]
+    assert asked(session.answer_event("c1-2", AnswerEnd(incomplete=True), now=2)) == []
+    assert asked(session.receive(final("Four?"), now=3)) == ["Two? Four?"]
+
+
+def test_an_interrupt_cancels_first_and_nothing_of_the_query_follows() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.answer_event("c1-1", TextDelta("text"), now=1.5)
+    effects = session.receive(Control(action="cancel"), now=2)
+    assert [type(effect) for effect in effects] == [Send, CancelQuery, Send, Send]
+    assert isinstance(effects[1], CancelQuery)
+    assert (effects[1].timing.first_text_ms, effects[1].timing.total_ms) == (500, 1000)
+    late: list[AnswerEvent] = [TextDelta("late"), Progress("late"), ConversationNamed("late"), AnswerEnd()]
+    for event in late:
+        assert session.answer_event("c1-1", event, now=3) == []
+    assert session.answer_failed("c1-1", RagTimeout("late", "stall"), now=3) == []
+
+
+def test_the_conversation_is_kept_though_its_first_answer_was_interrupted() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.answer_event("c1-1", ConversationNamed("conversation"), now=1)
+    session.receive(Control(action="cancel"), now=1)
+    start = session.receive(final("Two?"), now=1)[-1]
+    assert isinstance(start, StartQuery)
+    assert start.question.conversation_id == "conversation"
+
+
+def test_the_end_may_rename_the_conversation() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.answer_event("c1-1", TextDelta("text"), now=1)
+    send = session.answer_event("c1-1", AnswerEnd(conversation_id="other"), now=1)[0]
+    assert isinstance(send, Send)
+    assert isinstance(send.frame, FinalAnswer)
+    assert send.frame.conversation_id == "other"
+
+
+def test_progress_is_told_only_before_the_first_text() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    assert reasons(session.answer_event("c1-1", Progress("step"), now=1)) == ["progress"]
+    session.answer_event("c1-1", TextDelta("text"), now=1)
+    assert session.answer_event("c1-1", Progress("step"), now=1) == []
+
+
+def test_an_answer_without_any_text_has_failed() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    assert session.answer_event("c1-1", TextDelta(""), now=1) == []
+    send = session.answer_event("c1-1", AnswerEnd(), now=1)[0]
+    assert isinstance(send, Send)
+    assert isinstance(send.frame, FinalAnswer)
+    assert send.frame.error is not None
+    assert send.frame.error.code == "RAG_FAILED"
+
+
+def test_a_replacement_by_nothing_is_a_frame_but_no_first_text() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    (send,) = session.answer_event("c1-1", TextReplaced(""), now=1)
+    assert isinstance(send, Send)
+    assert isinstance(send.frame, Answer)
+    assert send.frame.replace is True
+    send = session.answer_event("c1-1", AnswerEnd(), now=2)[0]
+    assert isinstance(send, Send)
+    assert isinstance(send.frame, FinalAnswer)
+    assert send.frame.timing.first_text_ms is None
+    assert send.frame.error is None
+
+
+def test_a_failure_ends_the_query_and_the_pending_question_follows() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.receive(final("Two?"), now=1)
+    assert asked(session.answer_failed("c1-1", RagError("broken"), now=2)) == ["Two?"]
+
+
+def test_stop_drops_the_pending_question_and_closes() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.receive(final("Two?"), now=1)
+    effects = session.receive(Control(action="stop"), now=2)
+    assert effects[-1] == Close(1000)
+    assert asked(effects) == []
+
+
+def test_a_client_that_is_gone_gets_no_more_frames() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    cancel = session.disconnect(now=2)
+    assert cancel is not None
+    assert cancel.reason == "disconnected"
+    assert session.disconnect(now=2) is None

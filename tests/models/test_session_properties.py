@@ -1,0 +1,156 @@
+"""The rules of the protocol, over random sequences of messages and provider events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import ClientError, RagBrokenStream, RagTimeout
+from app.models.answers import (
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Progress,
+    TextDelta,
+    TextReplaced,
+)
+from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.messages import parse
+from app.models.session import SessionState
+from tests.rules import Frame, Rules, text_of
+from tests.service import make_settings
+
+TEXTS = st.sampled_from(["", " ", "talk", "more talk", "what?", "why?", "天气", "天气怎么样?", "a\0b"])
+MAYBE = st.one_of(st.none(), st.booleans())
+
+MESSAGES = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("asr_chunk"), "text": TEXTS, "is_final": MAYBE},
+        optional={
+            "segment_id": st.one_of(st.none(), st.integers(0, 3), st.sampled_from(["a", "b"])),
+            "end_of_turn": MAYBE,
+            "session_id": st.sampled_from(["one", "two"]),
+            "confidence": st.one_of(st.none(), st.floats(0, 1)),
+        },
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("control"),
+            "action": st.sampled_from(["pause", "resume", "cancel", "reset", "instant_query"]),
+        },
+        optional={"text": st.one_of(st.none(), TEXTS), "session_id": st.sampled_from(["one", "two"])},
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("configure")},
+        optional={
+            "on_new_question": st.sampled_from(["queue", "interrupt", "ignore"]),
+            "auto_detect": MAYBE,
+            "inputs": st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+        },
+    ),
+    st.just({"type": "keepalive", "session_id": "two"}),
+    st.dictionaries(st.text(max_size=4), st.one_of(st.none(), st.integers(), st.text(max_size=4)), max_size=3),
+)
+EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_of(
+    st.builds(TextDelta, st.sampled_from(["", "one ", " two\n", "三"])),
+    st.builds(TextReplaced, st.sampled_from(["", "instead"])),
+    st.builds(Progress, st.just("step")),
+    st.builds(ConversationNamed, st.just("conversation")),
+    st.builds(AnswerEnd, incomplete=st.booleans()),
+    st.just(RagTimeout("late", "stall")),
+    st.just(RagBrokenStream("cut")),
+)
+# An event goes to the running query or, with "late", to one that has ended.
+STEPS = st.lists(st.one_of(MESSAGES, EVENTS, st.tuples(st.just("late"), EVENTS)), max_size=40)
+
+
+class Harness:
+    """Carries out effects as the conversation does, without tasks."""
+
+    def __init__(self, mode: str) -> None:
+        self.session = SessionState("start", make_settings(on_new_question=mode), is_question=lambda text: "?" in text)
+        self.rules = Rules()
+        self.frames: list[Frame] = []
+        self.running: str | None = None
+        self.started: list[str] = []
+        self.given: dict[str, str] = {}
+        self.now = 0.0
+        self.carry_out(self.session.connect())
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame):
+                    sent = json.loads(frame.to_json())
+                    self.rules.check(sent)
+                    self.frames.append(sent)
+                    if sent["type"] == "answer" and sent["final"]:
+                        self.running = None
+                case StartQuery(query_id):
+                    assert self.running is None, "two queries at once"
+                    self.running = query_id
+                    self.started.append(query_id)
+                case CancelQuery(query_id):
+                    assert query_id == self.running
+                    self.running = None
+                case Close():
+                    raise AssertionError("no step here closes")
+
+    def message(self, message: dict[str, Any]) -> None:
+        before = self.rules.replies
+        try:
+            effects = self.session.receive(parse(json.dumps(message)), self.now)
+        except ClientError as error:
+            effects = self.session.refuse(error)
+        self.carry_out(effects)
+        assert self.rules.replies == before + 1
+
+    def event(self, query_id: str, event: Any) -> None:
+        if isinstance(event, RagTimeout | RagBrokenStream):
+            self.carry_out(self.session.answer_failed(query_id, event, self.now))
+            return
+        if query_id == self.running:
+            if isinstance(event, TextDelta):
+                self.given[query_id] = self.given.get(query_id, "") + event.text
+            elif isinstance(event, TextReplaced):
+                self.given[query_id] = event.text
+        self.carry_out(self.session.answer_event(query_id, event, self.now))
+
+
+@settings(max_examples=400, deadline=None)
+@given(steps=STEPS, mode=st.sampled_from(["queue", "interrupt", "ignore"]))
+def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode: str) -> None:
+    harness = Harness(mode)
+    for step in steps:
+        harness.now += 0.7
+        if isinstance(step, dict):
+            harness.message(step)
+        elif isinstance(step, tuple):
+            for query_id in harness.started:
+                if query_id != harness.running:
+                    frames = len(harness.frames)
+                    harness.event(query_id, step[1])
+                    assert len(harness.frames) == frames, "a frame of a query that has ended"
+        elif harness.running is not None:
+            harness.event(harness.running, step)
+    for query_id, text in harness.given.items():
+        shown = [frame for frame in harness.frames if frame.get("query_id") == query_id]
+        if not any("error" in frame and frame.get("content") for frame in shown):
+            assert text_of(shown, query_id) == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    raw=st.one_of(
+        st.text(), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)
+    )
+)
+def test_any_text_frame_is_a_message_or_a_coded_error(raw: str) -> None:
+    try:
+        outcome: str = parse(raw).type
+    except ClientError as error:
+        outcome = error.code
+    assert outcome in {"keepalive", "INVALID_JSON", "INVALID_MESSAGE", "UNSUPPORTED_TYPE", "UNKNOWN_ACTION"}

@@ -1,0 +1,224 @@
+"""What a conversation does with providers and clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from app.conversation import UNSENT_FRAMES
+from app.errors import RagUnavailable
+from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
+from tests.conftest import Serve
+from tests.rules import text_of
+
+
+class Provider:
+    """Does what the text of the question says; there is one, and tests look at it."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most_running = 0
+        self.yielded = 0
+        self.closed = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            yield TextDelta("Text.")
+            match question.text:
+                case "raise?":
+                    raise ValueError("a bug with a secret")
+                case "fail?":
+                    raise RagUnavailable("away")
+                case "forget?":
+                    return
+                case "flood?":
+                    while True:
+                        self.yielded += 1
+                        yield TextDelta("x" * 100_000)
+                case "cling?":
+                    await _cling_to(self.let_go)
+                case "surrogate?":
+                    yield TextDelta("\ud800")
+                case "usage?":
+                    yield AnswerEnd(usage={"price": object()})
+                case "trail?":
+                    yield AnswerEnd()
+                    yield TextDelta("never heard")
+            yield AnswerEnd()
+        finally:
+            self.running -= 1
+            self.closed.set()
+
+
+async def _cling_to(event: asyncio.Event) -> None:
+    """Wait for the event, whatever is cancelled."""
+    while not event.is_set():
+        try:
+            await event.wait()
+        except asyncio.CancelledError:
+            continue
+
+
+class NotEvenAGenerator:
+    def query(self, question: Question) -> Any:
+        raise TypeError("wrong from the start")
+
+
+provider = Provider()
+
+
+def open_provider(_: object) -> Provider:
+    global provider
+    provider = Provider()
+    return provider
+
+
+def open_broken_provider(_: object) -> NotEvenAGenerator:
+    return NotEvenAGenerator()
+
+
+@pytest.fixture
+async def rag(start: Serve) -> Any:
+    return await start(rag_provider="tests.test_conversation:open_provider", context_max_chars=1)
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ("raise?", "RAG_FAILED"),
+        ("fail?", "RAG_UNAVAILABLE"),
+        ("forget?", "RAG_BROKEN_STREAM"),
+        ("usage?", "RAG_FAILED"),
+    ],
+)
+async def test_a_provider_that_breaks_ends_its_answer_and_nothing_else(
+    rag: Any, caplog: pytest.LogCaptureFixture, question: str, code: str
+) -> None:
+    async with rag.connect() as client:
+        frames = await client.ask(question)
+        assert frames[-2]["error"]["code"] == code
+        assert frames[-2]["incomplete"] is True
+        assert "secret" not in str(frames)
+        assert text_of(await client.ask("well?")) == "Text."
+    if code == "RAG_FAILED":
+        assert any(record.exc_info for record in caplog.records)
+
+
+async def test_half_a_character_of_a_provider_is_not_lost(rag: Any) -> None:
+    async with rag.connect() as client:
+        assert text_of(await client.ask("surrogate?")) == "Text.\ud800"
+
+
+async def test_nothing_after_the_end_of_an_answer_is_heard(rag: Any) -> None:
+    async with rag.connect() as client:
+        assert text_of(await client.ask("trail?")) == "Text."
+        await asyncio.wait_for(provider.closed.wait(), 5)
+
+
+async def test_a_provider_that_cannot_even_begin_is_a_failed_answer(start: Serve) -> None:
+    service = await start(rag_provider="tests.test_conversation:open_broken_provider")
+    async with service.connect() as client:
+        assert (await client.ask("well?"))[-2]["error"]["code"] == "RAG_FAILED"
+        assert (await client.ask("well?"))[-2]["error"]["code"] == "RAG_FAILED"
+
+
+async def test_a_query_that_does_not_end_holds_up_the_next_one_but_not_the_client(rag: Any) -> None:
+    async with rag.connect() as client:
+        await client.say("cling?")
+        await client.until(content="Text.")
+        await client.control("cancel")
+        await client.until(stage="idle")
+        await client.say("well?")
+        await client.until(stage="querying_rag")
+        await client.settle()
+        provider.let_go.set()
+        await client.until(stage="idle")
+    assert provider.most_running == 1
+
+
+async def test_a_client_that_does_not_read_holds_its_provider_back_and_may_still_cancel(rag: Any) -> None:
+    async with rag.connect(max_queue=1) as client:
+        await client.say("flood?")
+        await client.until(stage="querying_rag")
+        while (before := provider.yielded) == 0 or await _still_yields(before):
+            pass
+        await client.control("cancel")
+        await asyncio.wait_for(provider.closed.wait(), 5)
+        frames = await client.until(stage="idle")
+        assert frames[-2]["stage"] == "interrupting"
+
+
+async def _still_yields(before: int) -> bool:
+    for _ in range(200):
+        await asyncio.sleep(0)
+    return provider.yielded > before
+
+
+async def test_a_client_that_only_talks_is_held_back_too(rag: Any) -> None:
+    async with rag.connect(max_queue=1) as client:
+        await client.say("flood?")
+        await client.until(stage="querying_rag")
+        for _ in range(2 * UNSENT_FRAMES):
+            await client.send("keepalive")
+        await client.control("cancel")
+        await client.until(stage="idle")
+        client.assert_every_message_answered_once()
+
+
+async def test_one_record_tells_how_each_query_went(rag: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "app.conversation")
+    async with rag.connect() as client:
+        await client.ask("well?")
+        await client.ask("fail?")
+        await client.say("cling?")
+        await client.until(content="Text.")
+        await client.control("cancel")
+        await client.until(stage="idle")
+        provider.let_go.set()
+        await client.say("flood?")
+        await client.until(stage="querying_rag")
+    await asyncio.wait_for(_closed_again(), 5)
+    outcomes = [vars(record) for record in caplog.records if hasattr(record, "outcome")]
+    assert [(record["outcome"], record["reason"]) for record in outcomes] == [
+        ("answered", None),
+        ("failed", "RAG_UNAVAILABLE"),
+        ("interrupted", "cancelled"),
+        ("interrupted", "disconnected"),
+    ]
+    assert all(record["query_id"] and record["total_ms"] >= 0 for record in outcomes)
+    assert "well?" not in caplog.text
+
+
+async def _closed_again() -> None:
+    while provider.running:
+        provider.closed.clear()
+        await provider.closed.wait()
+
+
+async def test_a_bug_is_an_internal_error_and_the_session_goes_on(
+    rag: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector is a collaborator that can be replaced: here by one that raises."""
+
+    def broken(text: str) -> bool:
+        if text == "bug":
+            raise ZeroDivisionError("a secret")
+        return False
+
+    monkeypatch.setattr("app.routers.websocket.looks_like_question", broken)
+    async with rag.connect() as client:
+        await client.say("bug")
+        ack, error = await client.until(type="error")
+        assert ack["received_type"] == "asr_chunk"
+        assert error["code"] == "INTERNAL_ERROR"
+        assert "secret" not in str(error)
+        await client.say("talk")
+        await client.until(stage="waiting_for_question")
+    assert "ZeroDivisionError" in caplog.text
