@@ -44,7 +44,7 @@ def _add_ids(record: logging.LogRecord) -> bool:
 
 def _json_formatter() -> logging.Formatter:
     return JsonFormatter(
-        "%(message)s %(session_id)s %(query_id)s",
+        "%(levelname)s %(name)s %(message)s %(session_id)s %(query_id)s",
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},
         json_ensure_ascii=False,

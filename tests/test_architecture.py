@@ -1,0 +1,73 @@
+"""The room plan: which module may import which, and that nobody imports in a circle."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from tests.service import ROOT
+
+# From the outside in: a module imports from its own row and from the rows below it.
+ROWS = [
+    ["app.__main__"],
+    ["app.main"],
+    ["app.routers"],
+    ["app.dependencies", "app.conversation"],
+    ["app.services"],
+    ["app.models"],
+    ["app.logs"],
+    ["app.config", "app.errors"],
+    ["app"],
+]
+
+
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "app").rglob("*.py")
+    }
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            known = {f"{node.module}.{alias.name}" for alias in node.names} & modules().keys()
+            names |= known or {node.module}
+    return {name for name in names if name.split(".")[0] == "app"}
+
+
+def row_of(module: str) -> int:
+    fitting = [
+        (len(prefix), row)
+        for row, prefixes in enumerate(ROWS)
+        for prefix in prefixes
+        if module == prefix or module.startswith(prefix + ".")
+    ]
+    return max(fitting)[1]
+
+
+def test_arrows_go_one_way() -> None:
+    upward = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in imports_of(path)
+        if row_of(name) < row_of(module)
+    ]
+    assert upward == []
+
+
+def test_there_is_no_circle() -> None:
+    TopologicalSorter({module: imports_of(path) for module, path in modules().items()}).prepare()
+
+
+def test_the_session_and_its_vocabulary_know_no_network_and_no_clock() -> None:
+    forbidden = {"asyncio", "time", "httpx", "fastapi", "starlette"}
+    for module, path in modules().items():
+        if module.startswith("app.models"):
+            tree = ast.walk(ast.parse(path.read_text()))
+            names = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
+            assert not names & forbidden, module

@@ -1,0 +1,120 @@
+"""Settings: read once, refused in one line, and never shown when they are secret."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings, load_settings
+from app.main import build_app
+from tests.service import ROOT, make_settings
+
+
+def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """The one line with which these settings are refused."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stop:
+        build_app(load_settings())
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("DIFY_TIMEOUT", "0"),
+        ("DIFY_TIMEOUT", "nan"),
+        ("DIFY_TOTAL_TIMEOUT", "inf"),
+        ("DIFY_BASE_URL", "dify.example/v1"),
+        ("DIFY_BASE_URL", "ftp://dify.example"),
+        ("DIFY_MAX_RETRIES", "-1"),
+        ("DIFY_RESPONSE_MODE", "sometimes"),
+        ("DIFY_THINK", "maybe"),
+        ("WS_PATH", "ws"),
+        ("WS_PATH", "/a b"),
+        ("WS_PATH", "/health"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("ON_NEW_QUESTION", "panic"),
+        ("RAG_PROVIDER", "somewhere"),
+        ("RAG_PROVIDER", "no.such.module:factory"),
+        ("RAG_PROVIDER", "app.main:no_such_name"),
+        ("ANSWER_CHUNK_CHARS", "0"),
+        ("MAX_MESSAGE_BYTES", "many"),
+    ],
+)
+def test_a_malformed_setting_is_refused_with_one_line_that_names_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name in refusal(capsys, monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize("key", ["sécret", "app-one app-two", "app-\x07"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, DIFY_API_KEY=key)
+    assert "DIFY_API_KEY" in line
+    assert key not in line
+
+
+@pytest.mark.parametrize("folder", ["missing", "file.md"])
+def test_the_local_provider_needs_a_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.md").write_text("# A file")
+    line = refusal(capsys, monkeypatch, RAG_PROVIDER="local", KNOWLEDGE_DIR=folder)
+    assert "KNOWLEDGE_DIR" in line
+    assert folder in line
+
+
+def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("DIFY_TIMEOUT=7\nDIFY_API_KEY=\nPORT=9000\nSOMETHING_ELSE=1\n")
+    monkeypatch.setenv("PORT", "9001")
+    settings = load_settings()
+    assert (settings.dify_timeout, settings.dify_api_key, settings.port) == (7, None, 9001)
+
+
+def test_a_key_is_trimmed_and_hidden() -> None:
+    settings = make_settings(dify_api_key=" app-secret\n")
+    assert settings.dify_api_key is not None
+    assert settings.dify_api_key.get_secret_value() == "app-secret"
+    assert "app-secret" not in repr(settings)
+
+
+def test_the_base_url_loses_its_trailing_slash() -> None:
+    assert make_settings(dify_base_url="https://dify.example/v1/").dify_url == "https://dify.example/v1"
+
+
+def test_the_example_lists_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a copied `.env.example` sets is what holds without it."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    names = [line.split("=", 1)[0].removeprefix("# ").lower() for line in lines if "=" in line.split(" ", 2)[0] + line]
+    assert [name for name in names if name in Settings.model_fields] == list(Settings.model_fields)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
+    (tmp_path / "docs").mkdir()
+    assert load_settings() == make_settings(port=8000, log_level="INFO")
+
+
+def test_importing_the_service_needs_no_environment() -> None:
+    code = "import app.main, app.__main__; print('imported')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={"PORT": "eighty"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "imported\n"

@@ -1,0 +1,147 @@
+"""The service as an operator starts it: a process of its own, on a free port, ended by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.rules import text_of
+from tests.service import ROOT, Service
+from tests.standin.dify import StandInDify
+from tests.standin.scripts import answer, hang
+
+PATIENCE = 30.0
+
+
+class Process:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def read_until(self, text: str) -> str:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            while line := (await self.process.stderr.readline()).decode():
+                self.lines.append(line)
+                if text in line:
+                    return line
+        raise AssertionError(f"ended without {text!r}: {''.join(self.lines)}")
+
+    async def rest(self) -> int:
+        """Read the log to its end and return the exit status."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            self.lines += (await self.process.stderr.read()).decode().splitlines(keepends=True)
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def started(*command: str, cwd: Path = ROOT, **environment: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def connect_line(process: Process) -> dict[str, Any]:
+    record = json.loads(await process.read_until("Connect to"))
+    assert isinstance(record, dict)
+    return record
+
+
+def service_of(record: dict[str, Any]) -> Service:
+    return Service(int(record["url"].split(":")[2].split("/")[0]))
+
+
+async def test_the_entry_point_serves_and_ends_in_mid_answer_with_everything_closed(
+    dify: StandInDify, tmp_path: Path
+) -> None:
+    dify.will(answer("One", hang()))
+    async with started(
+        "-m", "app", cwd=tmp_path, PORT="0", DIFY_API_KEY=dify.api_key, DIFY_BASE_URL=dify.base_url
+    ) as process:
+        service = service_of(await connect_line(process))
+        async with service.connect() as client:
+            await client.say("What is RAG?")
+            await client.until(content="One")
+            process.process.send_signal(signal.SIGTERM)
+            assert await client.close_code() == 1012
+        await dify.hung_up()
+        await dify.stopped()
+        await process.rest()
+    records = [json.loads(line) for line in process.lines]
+    assert all({"time", "level", "logger", "message", "session_id", "query_id"} <= record.keys() for record in records)
+    assert any(record["logger"] == "uvicorn.error" for record in records)
+    (outcome,) = [record for record in records if "outcome" in record]
+    assert outcome["session_id"] == client.frames[0]["session_id"]
+    assert outcome["query_id"] == client.frames[-1]["query_id"]
+    assert (outcome["outcome"], outcome["level"]) == ("interrupted", "INFO")
+    log = "".join(process.lines)
+    assert "What is RAG?" not in log
+    assert dify.api_key not in log
+
+
+async def test_it_starts_without_a_key_and_says_so(tmp_path: Path) -> None:
+    async with started("-m", "app", cwd=tmp_path, PORT="0", LOG_FORMAT="text") as process:
+        warning = await process.read_until("DIFY_API_KEY")
+        assert "WARNING" in warning
+        line = await process.read_until("Connect to")
+        service = Service(int(line.split("127.0.0.1:")[1].split("/")[0]))
+        async with service.connect() as client:
+            assert (await client.ask("What is RAG?"))[-2]["error"]["code"] == "RAG_NOT_CONFIGURED"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            health = (await http.get(f"{service.http_url}/health")).json()
+            assert (health["provider"], health["dify_configured"]) == ("dify", False)
+            assert (await http.get(f"{service.http_url}/health/ready")).status_code == 503
+
+
+async def test_it_answers_from_its_own_docs_with_the_local_provider() -> None:
+    async with started("-m", "app", PORT="0", RAG_PROVIDER="local", KNOWLEDGE_DIR="docs") as process:
+        service = service_of(await connect_line(process))
+        async with service.connect() as client:
+            frames = await client.ask("what happens when dify is slow")
+        assert text_of(frames)
+        assert frames[-2]["sources"]
+
+
+async def test_uvicorn_can_start_it_too(tmp_path: Path) -> None:
+    async with started("-m", "uvicorn", "app.main:app", "--port", "0", cwd=tmp_path, WS_PATH="/talk") as process:
+        record = json.loads(await process.read_until("Uvicorn running"))
+        port = int(record["message"].split(":")[2].split(" ")[0])
+        async with Service(port, "/talk").connect() as client:
+            await client.send("keepalive")
+            await client.until(received_type="keepalive")
+
+
+@pytest.mark.parametrize("command", [["-m", "app"], ["-m", "uvicorn", "app.main:app"]])
+async def test_a_malformed_setting_stops_the_start_with_one_line(tmp_path: Path, command: list[str]) -> None:
+    async with started(*command, cwd=tmp_path, DIFY_TIMEOUT="soon", DIFY_API_KEY="app-secret") as process:
+        assert await process.rest() == 2
+    (line,) = process.lines
+    assert line.startswith("realtime-rag: DIFY_TIMEOUT: ")
+
+
+async def test_a_taken_port_is_an_error_and_not_a_start(dify: StandInDify, tmp_path: Path) -> None:
+    port = dify.base_url.split(":")[2].split("/")[0]
+    async with started("-m", "app", cwd=tmp_path, PORT=port) as process:
+        assert await process.rest() != 0
+    assert "address already in use" in "".join(process.lines)
