@@ -22,8 +22,6 @@ from app.services.text_utils import split_event
 
 logger = logging.getLogger(__name__)
 
-# How long a cancelled query may take to let go of what it holds, in seconds.
-CLEANUP_SECONDS = 1.0
 # How many frames may wait for the socket before no more messages are read.
 UNSENT_FRAMES = 1000
 
@@ -67,7 +65,7 @@ class Conversation:
                         break
                 else:
                     if (effect := self._session.disconnect(time.monotonic())) is not None:
-                        await self._cancel(effect)
+                        self._cancel(effect)
         finally:
             # A socket that broke under a send has ended the query already: here it is only told.
             if (effect := self._session.disconnect(time.monotonic())) is not None:
@@ -91,6 +89,8 @@ class Conversation:
         return effects
 
     async def _carry_out(self, effects: list[Effect]) -> None:
+        # Up to the flush nothing waits: the frames of two callers cannot mix, and those of a query
+        # that is cancelled here cannot follow, for the session makes no more of them.
         for effect in effects:
             match effect:
                 case Send(frame):
@@ -100,7 +100,7 @@ class Conversation:
                 case StartQuery():
                     self._start(effect)
                 case CancelQuery():
-                    await self._cancel(effect)
+                    self._cancel(effect)
                 case LogBug(error):
                     logger.error("a message could not be handled", exc_info=error)
                 case Close(code):
@@ -111,10 +111,10 @@ class Conversation:
         """Send what is unsent, in order: whoever finds the socket free does it for all.
 
         A query waits for its turn, which holds its provider back while the client does not read. The reader does not
-        wait for a query: `stop` and `cancel` must get through.
+        wait for a running query: `stop` and `cancel` must get through.
         """
         is_reader = asyncio.current_task() is not self._query
-        if is_reader and self._sending.locked() and len(self._unsent) < UNSENT_FRAMES:
+        if is_reader and self._session.query and self._sending.locked() and len(self._unsent) < UNSENT_FRAMES:
             return
         async with self._sending:
             while self._unsent:
@@ -123,24 +123,21 @@ class Conversation:
                 self._unsent.popleft()
 
     def _start(self, effect: StartQuery) -> None:
-        task = self._tasks.create_task(self._answer(effect, self._queries.copy()))
-        self._queries.add(task)
-        task.add_done_callback(self._queries.discard)
-        self._query = task
+        self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()))
+        self._queries.add(self._query)
+        self._query.add_done_callback(self._queries.discard)
 
-    async def _cancel(self, effect: CancelQuery) -> None:
+    def _cancel(self, effect: CancelQuery) -> None:
         _log_interrupt(effect)
-        query, self._query = self._query, None
-        if query is not None:
-            query.cancel()
-            _, late = await asyncio.wait([query], timeout=CLEANUP_SECONDS)
-            if late:
-                logger.warning("a cancelled query does not end", extra={"query_id": effect.query_id})
+        if self._query is not None:
+            self._query.cancel()
+            self._query = None
 
     async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
         """Ask the provider and pass its answer on, as a task of this connection."""
         logs.query_id.set(start.query_id)
         logger.debug("asking: %s", start.question.text)
+        await self._flush()  # what a query cancelled in mid-send has left
         if earlier:
             await asyncio.wait(earlier)  # one query at a time, upstream too
         try:

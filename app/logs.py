@@ -6,6 +6,7 @@ import logging
 import sys
 from contextvars import ContextVar
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from app.config import Settings
@@ -48,6 +49,7 @@ def _json_formatter() -> logging.Formatter:
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},
         json_ensure_ascii=False,
+        reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's message once more, in colours
     )
 
 
