@@ -1,0 +1,1 @@
+"""What the embedded provider stands on: files, passages, terms, the index, and which sentences to quote."""

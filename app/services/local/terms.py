@@ -1,0 +1,139 @@
+"""What a text is searched by: stems of words, and characters and pairs of them in Chinese, Japanese, Korean."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+MAX_QUESTION_CHARS = 4_000
+MAX_QUESTION_WORDS = 64
+
+_HIRAGANA = "\u3040-\u309f"
+_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CJK = f"{_HAN}{_HIRAGANA}\u30a0-\u30ff\uac00-\ud7a3"
+_RUN = re.compile(rf"(?P<cjk>[{_CJK}]+)|[^\W_{_CJK}]+")
+_IS_HAN = re.compile(f"[{_HAN}]")
+_SPELLED = re.compile(r"\b[a-z](?: [a-z]){2,}\b")
+
+# Words that ask, join or fill, but name nothing. They never make a match.
+_STOP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about actually after again all also always am an and any anybody anyone anything are aren as ask at be
+        because been before being but by can cannot could couldn d did didn do does doesn doing don done each else
+        even ever every everything explain far few find fine for from get gets getting give gives go goes going gonna
+        good got gotta had happen happened happening happens has have haven having he hello help her here hey hi him
+        his hmm how i if in into is isn it its just know let lets like ll long look lot m many may maybe me mean means
+        might mine more most much must my need needs no not now o of often oh ok okay on one only or other our out
+        over please question quick quickly really right s said say says see seem she should shouldn show so some
+        somebody someone something soon still such sure t talk talked talking tell than thank thanks that the their
+        them then there these they thing things think this those to too uh um up us ve very via wanna want wants was
+        wasn way we well were weren what whatever when where whether which while who whom whose why will with won
+        wonder wondering would wouldn yeah yes yet you your
+        """,
+    )
+)
+_STOP_CJK = re.compile(
+    "为什么|為什麼|什么时候|什麼時候|是什么|是什麼|怎么样|怎麼樣|怎么办|怎麼辦|什么|什麼|怎么|怎麼|怎样|怎樣|多少|多久|"
+    "如何|为何|為何|何时|何時|哪里|哪裡|哪儿|是否|是不是|有没有|有沒有|能不能|可不可以|可以|可否|能否|请问|請問|知道|"
+    "告诉|告訴|一下|一个|一個|一些|这样|這樣|那样|这里|那里|然后|然後|就是|那么|那麼|因为|因為|所以|如果|但是|还是|還是|"
+    "应该|應該|需要|想要|我们|我們|你们|你們|他们|他們|有什么|"
+    "どうやって|どのように|どうすれば|どこ|いつ|なぜ|何|ください|ですか|ますか|"
+    "어떻게|무엇|뭐|언제|어디|누구|인가요|습니까|입니까|하나요|"
+    "[的了很吗嗎呢吧啊呀嘛嗯呃哦喂我你您他她它这這那哪谁誰么麼]"
+)
+# Characters that mostly join words. One is part of a term, never a term of its own.
+_WEAK_CJK = re.compile(
+    f"[是个個在有会會能要想太更最还還和与與或都就也不没沒把被给給让讓到从從对對请請去来來说說看问問{_HIRAGANA}]"
+)
+
+
+class Word(NamedTuple):
+    """One word of a question: found where any of its terms stands.
+
+    In Chinese, Japanese and Korean a character counts as half a word and is found by the pairs it forms, so
+    that a pair which merely spans two words ("置密" in "配置密钥") costs nothing where a text lacks it.
+    """
+
+    terms: tuple[str, ...]
+    size: float
+
+
+def text_terms(text: str) -> list[str]:
+    """The terms a text is found by: only letters and digits, so none can mean anything to FTS5."""
+    found: list[str] = []
+    for run in _RUN.finditer(_plain(text)):
+        if run["cjk"]:
+            found.extend(run[0])
+            found.extend(_pairs(run[0]))
+        else:
+            found.append(_stem(run[0]))
+    return found
+
+
+def question_words(text: str) -> list[Word]:
+    """The words of a question that can match, in the order of their last mention, from its end at most so many."""
+    plain = _STOP_CJK.sub(" ", _plain(text[-MAX_QUESTION_CHARS:]))
+    plain = _SPELLED.sub(lambda letters: letters[0].replace(" ", ""), plain)  # speech says "a p i"
+    sizes: dict[tuple[str, ...], float] = {}
+    for run in _RUN.finditer(plain):
+        for terms, size in _cjk_words(run[0]) if run["cjk"] else _spaced_words(run[0]):
+            # Taken out and put back, so that the last mention gives the place.
+            sizes[terms] = min(1, sizes.pop(terms, 0) + size)
+    return [Word(*item) for item in sizes.items()][-MAX_QUESTION_WORDS:]
+
+
+def has_han(text: str) -> bool:
+    return _IS_HAN.search(text) is not None
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(len(run) - 1)]
+
+
+def _spaced_words(run: str) -> Iterator[Word]:
+    if run not in _STOP_WORDS:
+        yield Word((_stem(run),), 1)
+
+
+def _cjk_words(run: str) -> Iterator[Word]:
+    weak = [bool(_WEAK_CJK.match(character)) for character in run]
+    for i, character in enumerate(run):
+        if not weak[i]:
+            beside = [j for j in (i - 1, i) if 0 <= j < len(run) - 1]
+            # A pair of two characters that mean something, else one with a joining character (会议), else alone.
+            strong = [j for j in beside if not weak[j] and not weak[j + 1]]
+            terms = tuple(run[j : j + 2] for j in strong or beside)
+            yield Word(terms or (character,), 0.5 if strong else 1)
+
+
+_ENDINGS = (
+    (re.compile(r"(?:ies|ied|ying)$"), "y", 2),
+    (re.compile(r"(?<![su])s$"), "", 3),
+    (re.compile(r"(?:ate|ated|ating|ation)$"), "", 4),
+    (re.compile(r"(?:ion|ment|ly)$"), "", 5),
+    (re.compile(r"(?:ing|(?<!e)ed)$"), "", 2),
+    (re.compile(r"e$"), "", 2),
+)
+_VOWEL = re.compile("[aeiouy]")
+_DOUBLED = re.compile(r"([a-z])\1$")
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    """Cut English endings, so that "configured" finds "configuration". Crude, and the same on both sides."""
+    if len(word) < 3 or not (word.isascii() and word.isalpha()):
+        return word
+    for ending, instead, least in _ENDINGS:
+        stem = ending.sub("", word)
+        if stem != word and len(stem) >= least and _VOWEL.search(stem + instead):
+            word = stem + instead
+    return _DOUBLED.sub(r"\1", word)

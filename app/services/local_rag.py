@@ -1,0 +1,85 @@
+"""The embedded provider: answers with sentences quoted from a folder of documents, without any model."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from textwrap import indent
+
+from app.config import Settings
+from app.errors import RagUnavailable
+from app.services.local.knowledge import Knowledge, index_folder
+from app.services.local.quotes import Quote, find_quotes
+from app.services.local.terms import has_han
+from app.services.rag import AnswerEnd, AnswerEvent, Question, Source, TextDelta
+
+NOTHING_FITS = "Nothing in the knowledge base fits this question."
+NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
+SNIPPET_CHARS = 300
+
+
+class LocalRag:
+    """Answers from an index. All sessions share its one thread: a question takes milliseconds."""
+
+    def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor) -> None:
+        self._knowledge = knowledge
+        self._thread = thread
+
+    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        loop = asyncio.get_running_loop()
+        try:
+            quotes = await loop.run_in_executor(self._thread, find_quotes, self._knowledge, question.text)
+        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
+            raise RagUnavailable(f"the index cannot be searched: {error}") from error
+        for text in _answer(quotes) if quotes else [_nothing_fits(question.text)]:
+            yield TextDelta(text)
+        yield AnswerEnd(sources=tuple(_source(*numbered) for numbered in enumerate(quotes, start=1)))
+
+
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
+    """Index `knowledge_dir`, then answer from it. Raises `StartError` if that is no folder."""
+    ended = threading.Event()
+    with (
+        # Made here, used by the one thread, and closed when that has ended: never used by two at once.
+        closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-rag") as thread,
+    ):
+        knowledge = Knowledge(connection)
+        index = partial(index_folder, knowledge, settings.knowledge_dir, ended.is_set)
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, index)
+            yield LocalRag(knowledge, thread)
+        finally:
+            ended.set()  # a start that is given up need not wait for the whole folder
+
+
+def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
+    """Block quotes in Markdown, each with its place below."""
+    gap = ""
+    for quote in quotes:
+        for sentence in quote.sentences:
+            yield gap + indent(sentence, "> ", lambda line: True)
+            gap = "\n>\n"
+        passage = quote.passage
+        yield f"\n\n— {passage.source}" + (f" § {passage.heading}" if passage.heading else "")
+        gap = "\n\n"
+
+
+def _nothing_fits(question: str) -> str:
+    return NOTHING_FITS_ZH if has_han(question) else NOTHING_FITS
+
+
+def _source(position: int, quote: Quote) -> Source:
+    return Source(
+        position=position,
+        title=quote.passage.title,
+        source=quote.passage.source,
+        score=round(quote.score, 3),
+        snippet="\n".join(quote.sentences)[:SNIPPET_CHARS],
+    )
