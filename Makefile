@@ -7,6 +7,12 @@ BIN := $(VENV)/bin
 
 .PHONY: run test lock clean
 
+# Without a .env and a Dify key the service answers from docs/, so that it can be tried at once.
+ifeq ($(wildcard .env),)
+run: export RAG_PROVIDER ?= $(if $(DIFY_API_KEY),dify,local)
+run: export KNOWLEDGE_DIR ?= docs
+run: export LOG_FORMAT ?= text
+endif
 run: $(VENV)/.runtime
 	@$(BIN)/python -m app
 

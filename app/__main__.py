@@ -31,7 +31,8 @@ class Server(uvicorn.Server):
         for server in self.servers:
             for listener in server.sockets:
                 host, self.port = listener.getsockname()[:2]
-                url = f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{self._ws_path}"
+                name = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
+                url = f"ws://{name}:{self.port}{self._ws_path}"
                 logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
         self.is_listening.set()
 

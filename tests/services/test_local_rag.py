@@ -348,14 +348,17 @@ async def test_nothing_that_was_asked_is_logged(folder: Path, caplog: pytest.Log
 # ---- time and cancellation
 
 
-async def test_a_start_that_is_given_up_does_not_finish_the_folder(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
+async def test_a_start_can_be_given_up(folder: Path) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0), open_local(knowledge(folder)):
             pytest.fail("the folder was opened")
-    assert not [message for message in messages(caplog, logging.INFO) if message.startswith("Indexed")]
+
+
+def test_indexing_that_is_given_up_does_not_finish_the_folder(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        index_folder(Knowledge(connection), folder, lambda: True)
+    assert messages(caplog, logging.INFO) == []
 
 
 async def test_many_questions_at_once_each_get_their_answer(folder: Path) -> None:

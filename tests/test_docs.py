@@ -1,0 +1,505 @@
+"""README and docs say what is so: their commands run, their frames and settings are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+import unicodedata
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from aiohttp import web
+from dotenv import dotenv_values
+
+from app import errors
+from app.__main__ import TRY
+from app.config import Settings, load_settings
+from app.models import messages, session
+from app.routers.health import Health
+from app.services.local_rag import NOTHING_FITS, open_local
+from app.services.rag import Question, TextDelta
+from tests.client import PATIENCE, Client, open_client
+from tests.conftest import Serve
+from tests.rules import Frame, text_of
+from tests.service import ROOT, make_settings
+from tests.standin.dify import StandInDify
+from tests.standin.scripts import answer, wait
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org"}
+LANGUAGES = {"sh", "json", "python", "ini", "text"}
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(language: str, *pages: Path) -> list[str]:
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [block for page in pages or PAGES for block in fence.findall(read(page))]
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def first_cells(page: Path, head: str) -> list[str]:
+    """The first column of every table in which it is called `head`."""
+    found = re.findall(rf"^\| {head} \|.*\n\|[-|]+\n((?:\|.*\n)+)", read(page), re.MULTILINE)
+    return [row.strip("|").split(" | ")[0].strip() for row in "".join(found).splitlines()]
+
+
+async def run(*command: str | Path, stdin: str | None = None, **environment: str) -> str:
+    """Run a command that ends by itself; return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *map(str, command),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **environment},
+    )
+    try:
+        async with asyncio.timeout(3 * PATIENCE):
+            output, _ = await process.communicate(None if stdin is None else stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+# Pages
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading, as code hosts make it."""
+    kept = (c for c in heading.strip().lower() if c in "-_ " or unicodedata.category(c)[0] in "LN")
+    return "".join(kept).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page)):
+        if target.startswith("https:"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.is_file(), target
+        if anchor:
+            assert anchor in map(slug, re.findall(r"^#+ (.*)$", without_code(linked), re.MULTILINE)), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_other_host(page: Path) -> None:
+    assert set(re.findall(r"\w+://([^/:\s)\"]+)", read(page))) <= HOSTS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_code_block_is_of_a_kind_that_is_tried(page: Path) -> None:
+    fences = re.findall(r"^```(.*)$", read(page), re.MULTILINE)
+    assert set(fences[::2]) <= LANGUAGES
+    assert set(fences[1::2]) <= {""}
+
+
+def test_the_index_lists_every_page() -> None:
+    text = read(DOCS / "index.md")
+    assert all(f"({page.name})" in text for page in DOCS.glob("*.md") if page.name != "index.md")
+
+
+def test_the_architecture_names_every_module() -> None:
+    text = read(DOCS / "architecture.md")
+    modules = {path.name for path in (ROOT / "app").rglob("*.py")} - {"__init__.py"}
+    assert not {name for name in modules if f"`{name}`" not in text}
+
+
+# Commands
+
+
+def commands() -> list[list[str]]:
+    return [shlex.split(line) for line in dict.fromkeys("".join(blocks("sh")).splitlines())]
+
+
+async def test_the_commands_are_there(start: Serve) -> None:
+    makefile = read(ROOT / "Makefile")
+    for command in commands():
+        match list(dropwhile(re.compile(r"[A-Z_]+=").match, command)):
+            case ["make", target]:
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+            case [".venv/bin/python", "-m", module]:
+                assert importlib.util.find_spec(module), module
+            case [".venv/bin/websockets", "ws://127.0.0.1:8000/ws/realtime-asr"]:
+                await the_interactive_client_shows_an_answer(start)
+            case ["docker", "build" | "run", *_]:
+                pass  # tests/test_container.py
+            case other:
+                raise AssertionError(f"nobody tries {other}")
+
+
+async def the_interactive_client_shows_an_answer(start: Serve) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    (frame,) = blocks("json", ROOT / "README.md")
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).parent / "websockets",
+        service.ws_url,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        async with asyncio.timeout(3 * PATIENCE):
+            await process.stdout.readuntil(b'"listening"')
+            process.stdin.write(frame.encode())
+            shown = await process.stdout.readuntil(b'"idle"')
+            process.stdin.close()
+            await process.stdout.read()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert b"DIFY_API_KEY" in shown
+
+
+async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    (code,) = blocks("python", ROOT / "README.md")
+    assert "ws://127.0.0.1:8000/ws/realtime-asr" in code
+    printed = await run(
+        sys.executable, "-c", code.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url), PYTHONUTF8="1"
+    )
+    assert "Pause and resume" in printed
+    assert "'final': True" in printed.splitlines()[-1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with its own, finished environment."""
+    for name in ("Makefile", "app", "docs", "requirements.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".runtime").touch()
+    return tmp_path
+
+
+async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
+    """Start `make run`, ask what it says to ask; return what it said and the final frame."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+    process = await asyncio.create_subprocess_exec(
+        "make",
+        "run",
+        cwd=checkout,
+        stderr=asyncio.subprocess.PIPE,
+        env={**inherited, "PORT": "0", **environment},
+        start_new_session=True,
+    )
+    assert process.stderr
+    try:
+        async with asyncio.timeout(3 * PATIENCE):
+            said = ""
+            while "Connect to" not in said:
+                line = (await process.stderr.readline()).decode()
+                assert line, f"it ended: {said}"
+                said += line
+        url, message = re.findall(r"Connect to (\S+) and send (\{.*?\})", said.replace("\\", ""))[-1]
+        async with open_client(url) as client:
+            await client.send_raw(message)
+            frames = await client.until(stage="idle")
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        await process.stderr.read()
+        await process.wait()
+    return said, frames[-2]
+
+
+async def test_make_run_answers_from_the_docs_and_says_how_to_ask(checkout: Path) -> None:
+    said, final = await ask_make_run(checkout)
+    assert final["sources"][0]["title"] == "Realtime RAG › What this service is for"
+    line = next(line for line in said.splitlines() if "Connect to" in line)
+    (shown,) = (block for block in blocks("text", ROOT / "README.md") if "Connect to" in block)
+    assert re.sub(r"^\S+|:\d+/", "", line) == re.sub(r"^\S+|:\d+/", "", shown.strip())
+    assert TRY in shown
+
+
+async def test_make_run_takes_a_dotenv_file_or_a_key_instead(checkout: Path) -> None:
+    said, _ = await ask_make_run(checkout, DIFY_API_KEY="app-x", DIFY_BASE_URL="http://127.0.0.1:9/v1")
+    assert "Indexed" not in said
+    (checkout / ".env").write_text(read(ROOT / ".env.example"), encoding="utf-8")
+    said, final = await ask_make_run(checkout)
+    assert final["error"]["code"] == "RAG_NOT_CONFIGURED"
+    assert said.startswith("{")
+
+
+# Frames
+
+
+def lines_of_json() -> Iterator[str]:
+    for block in blocks("json"):
+        yield from block.splitlines()
+    for block in blocks("text"):
+        yield from (line[2:] for line in block.splitlines() if line.startswith(("< {", "> {")))
+    for page in PAGES:
+        yield from re.findall(r"`(\{\"type\".*?\})`", read(page))
+
+
+@pytest.mark.parametrize("line", sorted(set(lines_of_json())))
+def test_every_frame_is_one_of_the_contract_with_known_fields_only(line: str) -> None:
+    frame = json.loads(line)
+    model: type[messages.ServerFrame]
+    match frame["type"]:
+        case "ack":
+            model = messages.Ack
+        case "status":
+            model = messages.Status
+        case "answer":
+            model = messages.FinalAnswer if frame["final"] else messages.Answer
+        case "error":
+            model = messages.Error
+        case _:
+            assert messages.parse(line).model_dump(exclude_none=True) == frame
+            return
+    assert json.loads(model.model_validate_json(line).to_json()) == frame
+
+
+def masked(frame: Frame) -> Frame:
+    """Without what differs from run to run."""
+    varying = {"session_id", "query_id", "timing", "usage"} | (
+        {"conversation_id"} if frame.get("conversation_id") else set()
+    )
+    return {name: "…" if name in varying else value for name, value in frame.items()}
+
+
+async def replay(exchange: str, client: Client, go_on: asyncio.Event) -> None:
+    """Send and receive what the lines say. `go_on` is set with the first text."""
+    welcome = list(client.frames)
+    for line in exchange.splitlines():
+        if line.startswith("> "):
+            await client.send_raw(line[2:])
+            continue
+        frame = welcome.pop(0) if welcome else await client.receive()
+        assert masked(frame) == masked(json.loads(line[2:]))
+        if frame["type"] == "answer":
+            go_on.set()
+
+
+async def test_the_exchange_of_the_readme_is_what_happens(start: Serve) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    (exchange,) = (block for block in blocks("text", ROOT / "README.md") if block.startswith("<"))
+    async with service.connect() as client:
+        await replay(exchange, client, asyncio.Event())
+
+
+async def test_the_exchange_of_the_protocol_is_what_happens(client: Client, dify: StandInDify) -> None:
+    (exchange,) = blocks("text", DOCS / "protocol.md")
+    go_on = asyncio.Event()
+    dify.will(answer("Two years,", wait(go_on), " from the day of purchase."))
+    await replay(exchange, client, go_on)
+
+
+# The closed sets of the protocol
+
+
+def codes_of(root: type[errors.ServiceError]) -> dict[str, type[errors.ServiceError]]:
+    found: dict[str, type[errors.ServiceError]] = {}
+    for error in root.__subclasses__():
+        found |= {error.code: error, **codes_of(error)}
+    return found
+
+
+def ticked(name: str) -> str:
+    return f"`{name}`"
+
+
+def test_every_code_of_an_answer_is_in_the_protocol() -> None:
+    codes = codes_of(errors.RagError)
+    rows = re.findall(r"^\| `(RAG_\w+)` \| (yes|no) \|", read(DOCS / "protocol.md"), re.MULTILINE)
+    assert dict(rows) == {code: "yes" if getattr(error, "retryable", False) else "no" for code, error in codes.items()}
+    text = read(DOCS / "dify.md")
+    assert not {code for code in codes if f"| `{code}` |" not in text}
+
+
+def strings_of_session() -> Iterator[tuple[str, str]]:
+    """Where a string stands in the session (the name of the call, or of the argument), and the string."""
+    for node in ast.walk(ast.parse(Path(session.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield called, str(node.args[0].value)
+            for keyword in node.keywords:
+                if keyword.arg and isinstance(keyword.value, ast.Constant):
+                    yield keyword.arg, str(keyword.value.value)
+        elif isinstance(node, ast.arg) and node.arg == "reason" and isinstance(node.annotation, ast.Subscript):
+            yield from (("reason", text) for text in ast.literal_eval(node.annotation.slice))
+
+
+def test_every_code_of_a_message_is_in_the_protocol() -> None:
+    codes = set(codes_of(errors.ClientError)) | {text for place, text in strings_of_session() if place == "_error"}
+    documented = {name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")}
+    assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes
+
+
+def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
+    page = DOCS / "protocol.md"
+    assert set(first_cells(page, "stage")) == set(map(ticked, get_args(messages.Stage)))
+    reasons = {text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt"}}
+    assert set(first_cells(page, "reason")) == set(map(ticked, reasons))
+    text = read(page)
+    assert all(f'"action": "{action}"' in text for action in get_args(messages.Action))
+    assert set(first_cells(page, "value")) == set(map(ticked, get_args(messages.OnNewQuestion)))
+    assert all(f"`{phase}`" in text for phase in get_args(errors.Phase))
+
+
+def test_every_field_of_every_frame_is_in_the_protocol() -> None:
+    page = DOCS / "protocol.md"
+    documented = set(re.findall(r"`(\w+)`", " ".join([*first_cells(page, "field"), "`seq` `type`"])))
+    frames: list[type[messages.Frame]] = [*get_args(messages.ClientMessage), *get_args(messages.ServerMessage)]
+    assert not {name for frame in frames for name in frame.model_fields if name not in documented}
+
+
+# Settings
+
+
+def default_of(name: str) -> str:
+    default = Settings.model_fields[name].default
+    return "" if default is None else str(default)
+
+
+def test_every_setting_is_in_the_configuration() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", read(DOCS / "configuration.md"), re.MULTILINE)
+    assert [name for name, _, _ in rows] == [name.upper() for name in Settings.model_fields]
+    for name, default, meaning in rows:
+        expected = default_of(name.lower())
+        assert default == (ticked(expected) if expected else "none")
+        assert meaning.replace("`", "") == Settings.model_fields[name.lower()].description
+
+
+def test_the_example_lists_every_setting_with_its_meaning_and_default() -> None:
+    expected = [
+        f"# {field.description}\n{name.upper()}={default_of(name)}\n" for name, field in Settings.model_fields.items()
+    ]
+    assert read(ROOT / ".env.example") == "\n".join(expected)
+
+
+def test_a_copy_of_the_example_changes_nothing() -> None:
+    assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)
+
+
+def test_the_lines_for_a_dotenv_file_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handbook").mkdir()
+    for block in blocks("ini"):
+        (tmp_path / ".env").write_text(block, encoding="utf-8")
+        assert {name.lower() for name in dotenv_values(".env")} <= set(Settings.model_fields)
+        assert load_settings().is_provider_configured
+
+
+def test_a_wrong_setting_is_reported_as_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOG_FORMAT", "xml")
+    with pytest.raises(SystemExit) as end:
+        load_settings()
+    assert end.value.code == 2
+    assert [capsys.readouterr().err] == blocks("text", DOCS / "configuration.md")
+
+
+def test_the_fields_of_the_health_page_are_documented() -> None:
+    text = read(DOCS / "configuration.md")
+    assert all(f"`{name}`" in text for name in Health.model_fields)
+
+
+# A provider of one's own
+
+
+@pytest.fixture
+def my_rag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (code,) = blocks("python", DOCS / "providers.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    path = tmp_path / "my_rag.py"
+    path.write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield path
+    sys.modules.pop("my_rag", None)
+
+
+async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def ask(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.json())
+        if len(asked) > 1:
+            return web.Response(status=500)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for text in ("Two ", "years.\n"):
+            await response.write(text.encode())
+        return response
+
+    backend = web.Application()
+    backend.router.add_post("/ask", ask)
+    runner = web.AppRunner(backend, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        monkeypatch.setenv("MY_RAG_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        service = await start(rag_provider="my_rag:open_my_rag")
+        async with service.connect() as client:
+            assert text_of(await client.ask("How long is the warranty?")) == "Two years.\n"
+            failed = (await client.ask("How long is it?"))[-2]
+    finally:
+        await runner.cleanup()
+    assert asked == [{"question": "How long is the warranty?"}, {"question": "How long is it?"}]
+    assert failed["error"]["code"] == "RAG_UNAVAILABLE"
+
+
+# What the service knows about itself
+
+
+@pytest.mark.parametrize(
+    ("question", "source", "fragment"),
+    [
+        ("What is this service for?", "index.md", "hears questions in live transcripts"),
+        ("so what happens when dify is slow", "dify.md", "RAG_TIMEOUT"),
+        ("What happens when Dify is down?", "dify.md", "RAG_UNAVAILABLE"),
+        ("How do I set the Dify key?", "dify.md", "DIFY_API_KEY=app-your-key"),
+        ("how do i set the dify a p i key", "dify.md", "DIFY_API_KEY=app-your-key"),
+        ("How do I pause?", "protocol.md", '"action": "pause"'),
+        ("how do i cancel an answer", "protocol.md", "`cancel`"),
+        ("What does RAG_TIMEOUT mean?", "protocol.md", "did not answer in time"),
+        ("what happens to a new question during an answer", "protocol.md", "interrupt"),
+        ("how do i connect deepgram", "protocol.md", "channel.alternatives"),
+        ("how do I run it with docker", "configuration.md", "docker build"),
+        ("where do I find the logs", "configuration.md", "standard error"),
+        ("how do I write my own provider", "providers.md", "`query`"),
+        ("how does back pressure work", "architecture.md", "waits until its frame is out"),
+        ("这个服务是做什么的", "zh.md", "听出问题"),
+        ("怎么配置 Dify 密钥", "zh.md", "`.env`"),
+        ("Dify 很慢的时候会怎么样", "zh.md", "querying_rag"),
+        ("怎么暂停", "zh.md", '"action": "pause"'),
+        ("端口怎么改", "zh.md", "PORT"),
+    ],
+)
+async def test_the_docs_answer_what_a_newcomer_asks(question: str, source: str, fragment: str) -> None:
+    async with open_local(make_settings(rag_provider="local", knowledge_dir=DOCS)) as rag:
+        events = [event async for event in rag.query(Question(question, user="newcomer"))]
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    first, _, place = text.partition("\n\n— ")
+    assert place.startswith(f"{source} §")
+    assert fragment in text
+    assert first != NOTHING_FITS
