@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -58,7 +59,7 @@ class Deadlines:
     """The clock of one query: which deadline comes next, as time of the event loop.
 
     The connect timeout is the HTTP client's own; these are the others, counted from the start of the query and, for a
-    stall, from when the client was last ready for more text.
+    stall, from when the client was last ready for more text. After a closing event, only the other one is waited for.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -66,14 +67,23 @@ class Deadlines:
         start = asyncio.get_running_loop().time()
         self._total = start + settings.dify_total_timeout
         self._next = start + settings.dify_timeout
+        self._closing = math.inf
         self._phase: Phase = "first_text"
 
     def text_came(self) -> None:
         self._next = asyncio.get_running_loop().time() + self._stall
         self._phase = "stall"
 
+    def client_took(self, seconds: float) -> None:
+        if self._phase == "stall":
+            self._next += seconds
+
+    def closing_came(self) -> None:
+        # Counted from the first closing event: pings may go on after it.
+        self._closing = min(self._closing, asyncio.get_running_loop().time() + CLOSING_SECONDS)
+
     def at(self) -> float:
-        return min(self._next, self._total)
+        return min(self._next, self._total, self._closing)
 
     def error(self) -> RagTimeout:
         phase: Phase = "total" if self._total <= self._next else self._phase
@@ -104,7 +114,7 @@ class DifyClient:
         response = await self._ask(question, deadlines)
         answer = DifyAnswer(strip_think=self._settings.dify_think == "strip")
         try:
-            content_type = response.headers.get("content-type", "")
+            content_type = response.headers.get("content-type", "").lower()
             if content_type.startswith("text/event-stream"):
                 events = self._read_stream(response, answer, deadlines)
             elif content_type.startswith("application/json"):
@@ -145,7 +155,7 @@ class DifyClient:
                 pause = max(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5), refusal.retry_after)
                 attempt += 1
                 if attempt > retries or asyncio.get_running_loop().time() + pause >= deadlines.at():
-                    raise refusal.error from refusal.error.__cause__
+                    raise refusal.error from refusal.__cause__
                 logger.info("asking again in %.2f s: %s", pause, refusal.error)
                 await asyncio.sleep(pause)
 
@@ -192,6 +202,7 @@ class DifyClient:
     ) -> AsyncGenerator[AnswerEvent, None]:
         parser = SseParser()
         chunks = response.aiter_bytes()
+        now = asyncio.get_running_loop().time
         while not answer.is_over:
             failure: RagError | None = None
             events: list[AnswerEvent] = []
@@ -207,20 +218,22 @@ class DifyClient:
                             break
             except RagError as error:
                 failure = error  # what came with it in the same read goes out first
+            began = now()
             for event in merge_texts(events):
                 yield event
             if failure is not None:
                 raise failure
             if answer.texts > texts:
                 deadlines.text_came()
+            elif events:
+                deadlines.client_took(now() - began)
+            if answer.is_closing:
+                deadlines.closing_came()
 
     async def _read_chunk(self, chunks: AsyncIterator[bytes], answer: DifyAnswer, deadlines: Deadlines) -> bytes | None:
         """Return the next bytes; None at the end, also when nothing follows a closing event."""
-        deadline = deadlines.at()
-        if answer.is_closing:
-            deadline = min(deadline, asyncio.get_running_loop().time() + CLOSING_SECONDS)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadlines.at()):
                 return await anext(chunks, None)
         except TimeoutError as error:
             if answer.is_closing:

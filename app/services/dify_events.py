@@ -215,7 +215,11 @@ class DifyAnswer:
             yield from self._show(text)
         elif _digest(text).digest() != self._agent_digest.digest():
             # After agent_message, one message repeats the whole answer: it confirms or corrects.
-            yield from self._replace(text) if self._has_shown else self._show(text)
+            if self._has_shown:
+                yield from self._replace(text)
+            else:
+                self._think = ThinkFilter()
+                yield from self._show(text)
 
     def _agent_message(self, text: str) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:

@@ -37,10 +37,16 @@ def _cut(text: str, start: int, limit: int) -> int:
     ends: list[int] = [match.end() for match in _GRAPHEME.finditer(text, start, stop)]
     clusters = {end for end in ends if end < stop}
     for pattern in (_SENTENCE_END, _SPACE):
-        cuts: list[int] = [match.end() for match in pattern.finditer(text, start, stop) if match.end() in clusters]
+        cuts = [end for match in pattern.finditer(text, start, stop) if (end := _end(match, stop)) in clusters]
         if cuts:
             return cuts[-1]
     return max(clusters, default=start + limit)
+
+
+def _end(match: regex.Match[str], stop: int) -> int:
+    # White space behind a cut may begin the next piece when no more of it fits.
+    end: int = match.end()
+    return stop - 1 if match.start() < stop - 1 < end and match.string[stop - 1].isspace() else end
 
 
 def split_event(event: AnswerEvent, limit: int) -> Iterator[AnswerEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import urllib.request
 from contextvars import ContextVar
 from typing import Any
@@ -56,7 +57,15 @@ def _proxy_for(url: str) -> httpx.Proxy | None:
     host, scheme = httpx.URL(url).host, httpx.URL(url).scheme
     proxies = urllib.request.getproxies()
     address = proxies.get(scheme) or proxies.get("all")
-    return httpx.Proxy(address) if address and not urllib.request.proxy_bypass(host) else None
+    if not address or urllib.request.proxy_bypass(host):
+        return None
+    proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+    if proxy.auth is not None:
+        # As a header, which aiohttp sends as Proxy-Authorization: its BasicAuth is deprecated.
+        credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
+        proxy.headers["Authorization"] = f"Basic {credentials}"
+        proxy.auth = None
+    return proxy
 
 
 def _translate(cause: Any, text: str) -> httpx.TransportError:
@@ -65,7 +74,8 @@ def _translate(cause: Any, text: str) -> httpx.TransportError:
             return httpx.ConnectTimeout(text)
         case aiohttp.ClientConnectorError():
             return httpx.ConnectError(text)
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if _is_reused.get():
+        # A message that is no text is the beginning of a response.
+        case aiohttp.ServerDisconnectedError(message=str()) | aiohttp.ClientOSError() if _is_reused.get():
             return StaleConnection(text)
         case _:
             return httpx.RemoteProtocolError(text)

@@ -1,0 +1,985 @@
+"""Dify's bytes and events, without a network: every rule of how an answer is read, and every way to cut it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import RagBrokenStream, RagError, RagFailed
+from app.services import dify_events
+from app.services.dify_events import THINKING, DifyAnswer, SseParser, ThinkFilter, merge_texts
+from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Source, TextDelta, TextReplaced
+from tests.standin import events
+from tests.standin.events import ABSENT, PING, Event, Ids
+
+IDS = Ids()
+
+
+# --- Bytes into events ---
+
+
+def cut_at(data: bytes, borders: Iterable[int]) -> list[bytes]:
+    return [data[start:stop] for start, stop in pairwise([0, *sorted(borders), len(data)])]
+
+
+def parsed(chunks: Iterable[bytes]) -> list[bytes]:
+    parser = SseParser()
+    return [payload for chunk in chunks for payload in parser.feed(chunk)]
+
+
+@pytest.mark.parametrize(
+    ("body", "payloads"),
+    [
+        (b'data: {"a":1}\n\n', [b'{"a":1}']),
+        (b'data: {"a":1}\r\rdata: {"b":2}\r\r', [b'{"a":1}', b'{"b":2}']),
+        (b'data: {"a":1}\r\n\r\ndata: {"b":2}\r\n\r\n', [b'{"a":1}', b'{"b":2}']),
+        (b'data: {"a":1}\r\n\ndata: {"b":2}\n\r\ndata: {"c":3}\r\r\n', [b'{"a":1}', b'{"b":2}', b'{"c":3}']),
+        (b'\xef\xbb\xbfdata: {"a":1}\n\n', [b'{"a":1}']),
+        (b'\xef\xbb\xbf\xef\xbb\xbfdata: {"a":1}\n\ndata: 2\n\n', [b"2"]),
+        (b': hello\n\n: there\ndata: {"a":1}\n: you\n\n', [b'{"a":1}']),
+        (b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}']),
+        (b'data: {"a":\nid: 7\ndata:1\nretry: 9\ndata: }\n\n', [b'{"a":\n1\n}']),
+        (b'id: 1-0\ndata: {"a":1}\n\n', [b'{"a":1}']),
+        (b'event: message\ndata: {"a":1}\n\n', [b'{"a":1}']),
+        (b"event: ping\n\n", []),
+        (b"event: ping\ndata:\n\n", []),
+        (b"event: ping\ndata: \n\n", []),
+        (b'event: ping\n\ndata: {"a":1}\n\nevent: ping\n\n', [b'{"a":1}']),
+        (b'data:{"a":1}\n\n', [b'{"a":1}']),
+        (b"data:  two spaces\n\n", [b" two spaces"]),
+        (b'\n\n\n\n\ndata: {"a":1}\n\n\n\n\n', [b'{"a":1}']),
+        (b"DATA: no\ndatabase: no\n data: no\nwhat is this\n\n", []),
+        ('data: {"a":"\u2028\u2029\u0085\v\f\x1c"}\n\n'.encode(), ['{"a":"\u2028\u2029\u0085\v\f\x1c"}'.encode()]),
+        ('data: {"a":"水📚"}\n\n'.encode(), ['{"a":"水📚"}'.encode()]),
+        (b'data: {"a":1}\n\ndata: {"b":2}\n', [b'{"a":1}']),
+        (b'data: {"a":1}', []),
+        (b"", []),
+    ],
+    ids=[
+        "LF", "CR", "CRLF", "mixed", "BOM", "only one BOM", "comments", "two data lines", "other fields between",
+        "id", "event field", "ping", "ping with empty data", "ping with a space", "pings between", "no space",
+        "one space", "blank lines", "other fields", "unicode line ends", "characters", "unfinished", "no end", "empty",
+    ],
+)  # fmt: skip
+def test_an_event_stream_is_read_as_the_standard_says_wherever_it_is_cut(body: bytes, payloads: list[bytes]) -> None:
+    assert parsed([body]) == payloads
+    assert parsed(cut_at(body, range(1, len(body)))) == payloads
+    for border in range(len(body)):
+        assert parsed(cut_at(body, [border])) == payloads
+
+
+def test_an_empty_read_between_cr_and_lf_changes_nothing() -> None:
+    assert parsed([b"data: 1\r", b"", b"\n\r", b"", b"\ndata: 2\r\n\r\n"]) == [b"1", b"2"]
+
+
+def test_an_event_comes_out_with_the_byte_that_ends_it() -> None:
+    parser = SseParser()
+
+    assert parser.feed(b"data: 1\r\n") == []
+    assert parser.feed(b"\r") == [b"1"]
+    assert parser.feed(b"\ndata: 2\n") == []
+    assert parser.feed(b"\n") == [b"2"]
+
+
+field_lines = st.sampled_from(
+    ['data: {"a":1}', 'data:{"水":"\u2028"}', "data:", "data", "event: ping", ": x", "id: 1", "x", "\ufeffdata: 2"]
+)
+streams = st.lists(st.tuples(field_lines, st.sampled_from(["\n", "\r", "\r\n"])) | st.just(("", "\n")), max_size=30)
+
+
+@settings(deadline=None)
+@given(lines=streams, data=st.data())
+def test_any_rechunking_gives_the_same_events(lines: list[tuple[str, str]], data: st.DataObject) -> None:
+    body = "".join(text + end for text, end in lines).encode()
+    borders = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
+
+    assert parsed(cut_at(body, borders)) == parsed([body])
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), min_size=1), max_size=6),
+    end=st.sampled_from(["\n", "\r", "\r\n"]),
+    data=st.data(),
+)
+def test_every_json_comes_through_whole(values: list[dict[str, str]], end: str, data: st.DataObject) -> None:
+    body = "".join(f"data: {json.dumps(value, ensure_ascii=False)}{end}{end}" for value in values).encode()
+    borders = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
+
+    assert [json.loads(payload) for payload in parsed(cut_at(body, borders))] == values
+
+
+def padded(size: int) -> bytes:
+    """One `data` line of `size` bytes."""
+    return b"data: " + b"x" * (size - len(b"data: "))
+
+
+def in_reads(data: bytes) -> list[bytes]:
+    return cut_at(data, range(16384, len(data), 16384))
+
+
+def test_an_event_may_be_as_large_as_the_cap() -> None:
+    line = padded(dify_events.MAX_EVENT_BYTES)
+
+    assert [len(payload) for payload in parsed(in_reads(line + b"\n\ndata: 1\n\n"))] == [len(line) - 6, 1]
+
+
+def test_an_event_over_the_cap_breaks_the_stream_before_its_end_comes() -> None:
+    parser = SseParser()
+    *reads, last = in_reads(padded(dify_events.MAX_EVENT_BYTES + 1))
+    for read in reads:
+        assert parser.feed(read) == []
+
+    with pytest.raises(RagBrokenStream):
+        parser.feed(last)
+
+
+def test_events_below_the_cap_may_be_more_than_the_cap_together() -> None:
+    one = padded(dify_events.MAX_EVENT_BYTES // 2) + b"\n\n"
+
+    assert len(parsed([one * 3])) == 3
+    assert len(parsed(in_reads(one * 3))) == 3
+
+
+# --- Think ---
+
+
+def filtered(pieces: Iterable[str]) -> str:
+    think = ThinkFilter()
+    return "".join([think.feed(piece) for piece in pieces]) + think.flush()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Plain text.", "Plain text."),
+        ("", ""),
+        ("<think>Hm.</think>Yes.", "Yes."),
+        ("<think>\nHm.\n</think>\n\nYes.\n", "Yes.\n"),
+        ("<think></think> \t\u3000\nYes.", "Yes."),
+        ("<think>Hm.</think>", ""),
+        ("<think>Hm.</think>\n\n", ""),
+        ("<think>a</think>\n<think>b</think>\n\nYes.", "Yes."),
+        ("Yes. <think>Hm.</think>\n\nNo.", "Yes. \n\nNo."),
+        ("<think>a</think>\n\nYes.<think>b</think> No.<think>c</think>\n", "Yes. No.\n"),
+        ("\n <think>Hm.</think>\nYes.", "\n Yes."),
+        ("Yes.<think>Hm.", "Yes."),
+        ("<think>Hm.</thin", ""),
+        ("<think>a<think>b</think>c</think>d", "c</think>d"),
+        ("</think>Yes.", "</think>Yes."),
+        ("Yes.</think>\n\nNo.", "Yes.</think>\n\nNo."),
+        ("a <thin", "a <thin"),
+        ("a < b and <thinking> <Think> <<think>x</think>", "a < b and <thinking> <Think> <"),
+        ("<think>1 < 2 </ think></thin></think>Yes.", "Yes."),
+        ("<think>x</think> <", "<"),
+        ("\n\n Yes.", "\n\n Yes."),
+        ("<think>用户问</think>\n\n杭州多云。", "杭州多云。"),
+        ("<details>Hm.</details>Yes.", "<details>Hm.</details>Yes."),
+    ],
+)
+def test_thoughts_are_left_out_wherever_the_text_is_cut(text: str, shown: str) -> None:
+    assert filtered([text]) == shown
+    assert filtered(text) == shown
+    for border in range(len(text)):
+        assert filtered([text[:border], text[border:]]) == shown
+
+
+pieces_of_text = st.lists(
+    st.sampled_from(["<think>", "</think>", "<", ">", "/", "think", "<th", "ink>", "</thi", " ", "\n", "Yes", "水"]),
+    max_size=25,
+)
+
+
+@settings(deadline=None)
+@given(pieces=pieces_of_text, data=st.data())
+def test_cutting_a_text_elsewhere_does_not_change_what_is_shown(pieces: list[str], data: st.DataObject) -> None:
+    text = "".join(pieces)
+    borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=10)))
+    cut = [text[start:stop] for start, stop in pairwise([0, *borders, len(text)])]
+
+    assert filtered(cut) == filtered([text]) == filtered(pieces)
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="<>/think \nab", max_size=60))
+def test_without_an_opening_tag_nothing_is_lost(text: str) -> None:
+    if ThinkFilter.OPEN not in text:
+        assert filtered(text) == text
+
+
+def test_text_that_cannot_be_a_tag_is_not_held_back() -> None:
+    think = ThinkFilter()
+
+    assert think.feed("a <b") == "a <b"
+    assert think.feed("a <th") == "a "
+    assert think.feed("e") == "<the"
+
+
+# --- Events into answer events ---
+
+
+@dataclass
+class Heard:
+    """What came out of an answer."""
+
+    events: list[AnswerEvent] = field(default_factory=list)
+    error: RagError | None = None
+    answer: DifyAnswer = field(default_factory=DifyAnswer)
+
+    @property
+    def text(self) -> str:
+        text = ""
+        for event in self.events:
+            match event:
+                case TextDelta():
+                    text += event.text
+                case TextReplaced():
+                    text = event.text
+        return text
+
+    @property
+    def end(self) -> AnswerEnd:
+        assert isinstance(self.events[-1], AnswerEnd)
+        return self.events[-1]
+
+    @property
+    def notes(self) -> list[str]:
+        return [event.note for event in self.events if isinstance(event, Progress)]
+
+    @property
+    def texts(self) -> list[AnswerEvent]:
+        return [event for event in self.events if isinstance(event, TextDelta | TextReplaced)]
+
+
+def hear_bytes(chunks: Iterable[bytes], *, strip_think: bool = True) -> Heard:
+    """Read a whole body as the client does."""
+    heard = Heard(answer=DifyAnswer(strip_think=strip_think))
+    parser = SseParser()
+    try:
+        for chunk in chunks:
+            for payload in parser.feed(chunk):
+                heard.events.extend(heard.answer.feed(payload))
+                if heard.answer.is_over:
+                    return heard
+        heard.events.extend(heard.answer.end_of_stream())
+    except RagError as error:
+        heard.error = error
+    return heard
+
+
+def hear(*items: Event | bytes, strip_think: bool = True) -> Heard:
+    return hear_bytes([events.stream(*items)], strip_think=strip_think)
+
+
+def feed(answer: DifyAnswer, *items: Event) -> list[AnswerEvent]:
+    return [heard for item in items for heard in answer.feed(json.dumps(events.complete(item, IDS)).encode())]
+
+
+message, message_end = events.message, events.message_end
+
+
+def test_a_chat_answer_is_its_deltas_and_its_end() -> None:
+    heard = hear(message(""), message("The"), message(" K2"), message(""), message_end())
+
+    assert heard.events == [
+        ConversationNamed(IDS.conversation_id),
+        TextDelta("The"),
+        TextDelta(" K2"),
+        AnswerEnd(conversation_id=IDS.conversation_id, usage=dict(events.USAGE)),
+    ]
+    assert heard.answer.is_over
+    assert heard.answer.task_id == IDS.task_id
+
+
+def test_an_agent_answer_leaves_its_thoughts_and_files_out() -> None:
+    heard = hear(
+        events.agent_thought(),
+        events.agent_thought(tool="weather", tool_input="{}"),
+        events.agent_message(""),
+        events.agent_message("It "),
+        events.message_file(),
+        events.agent_message("rains."),
+        events.agent_thought("It rains.", observation="Rain."),
+        message_end(),
+    )
+
+    assert heard.texts == [TextDelta("It "), TextDelta("rains.")]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "whole", "texts"),
+    [
+        (["It ", "rains."], "It rains.", [TextDelta("It "), TextDelta("rains.")]),
+        (["It ", "rain"], "It rains.", [TextDelta("It "), TextDelta("rain"), TextReplaced("It rains.")]),
+        (["It rains.", " No."], "It rains.", [TextDelta("It rains."), TextDelta(" No."), TextReplaced("It rains.")]),
+        (["", ""], "It rains.", [TextDelta("It rains.")]),
+        (["<think>a</think>", "Yes."], "<think>a</think>Yes.", [TextDelta("Yes.")]),
+        (["<think>a</think>", "Yes."], "Yes.", [TextDelta("Yes."), TextReplaced("Yes.")]),
+        (["<think>never closed"], "Yes.", [TextDelta("Yes.")]),
+        (["<"], "2 < 3", [TextDelta("2 < 3")]),
+    ],
+    ids=["confirms", "corrects", "shortens", "is all", "thought confirmed", "thought gone", "unclosed", "held"],
+)
+def test_the_whole_message_after_agent_messages_confirms_or_replaces(
+    deltas: list[str], whole: str, texts: list[AnswerEvent]
+) -> None:
+    heard = hear(*map(events.agent_message, deltas), message(whole), message_end())
+
+    assert heard.texts == texts
+    assert heard.error is None
+
+
+def test_the_whole_message_confirms_a_replaced_and_continued_agent_answer() -> None:
+    heard = hear(
+        events.agent_message("Bad"),
+        events.message_replace("Good"),
+        events.agent_message(" day"),
+        message("Good day"),
+        message_end(),
+    )
+
+    assert heard.texts == [TextDelta("Bad"), TextReplaced("Good"), TextDelta(" day")]
+
+
+@pytest.mark.parametrize("reason", ["output_moderation", "", ABSENT])
+def test_a_replacement_voids_the_text_and_goes_on(reason: Any) -> None:
+    heard = hear(message("I say"), events.message_replace("I cannot", reason), message(" say that."), message_end())
+
+    assert heard.texts == [TextDelta("I say"), TextReplaced("I cannot"), TextDelta(" say that.")]
+    assert heard.text == "I cannot say that."
+
+
+def test_a_replacement_may_come_last_repeat_the_text_or_be_empty() -> None:
+    assert hear(message("A"), events.message_replace("A"), message_end()).text == "A"
+    assert hear(message("A"), events.message_replace(""), message_end()).texts == [TextDelta("A"), TextReplaced("")]
+    assert hear(events.message_replace("A"), message_end()).texts == [TextReplaced("A")]
+
+
+@pytest.mark.parametrize(
+    ("replacement", "after", "text"),
+    [("No.", " Sorry.", "No. Sorry."), ("<think>a</think> No", ".", "No."), ("<thi", "nk>x</think>No.", "No.")],
+)
+def test_a_replacement_ends_a_thought_and_may_hold_one(replacement: str, after: str, text: str) -> None:
+    heard = hear(message("<think>unclosed <"), events.message_replace(replacement), message(after), message_end())
+
+    assert heard.text == text
+
+
+def test_text_labelled_as_a_file_is_text() -> None:
+    heard = hear(
+        message("See "), events.message_file(), events.message_file(answer="here"), message("."), message_end()
+    )
+
+    assert heard.text == "See here."
+
+
+def test_whatever_is_no_answer_is_left_out() -> None:
+    heard = hear(
+        PING,
+        events.unknown(),
+        events.unknown("text_chunk", data={"text": "no"}, answer="no"),
+        {"event": "no_data"},
+        {"event": 7, "answer": "no"},
+        events.tts_message(),
+        message("Yes."),
+        events.agent_log(),
+        events.unknown("parallel_branch_started", data={"answer": "no"}),
+        events.unknown("iteration_started", data={}),
+        events.unknown("loop_next", data={"pre_loop_output": {"answer": "no"}}),
+        events.unknown("human_input_form_filled", data={"rendered_content": "no"}),
+        message_end(),
+        events.tts_message_end(),
+        message("Too late."),
+    )
+
+    assert heard.texts == [TextDelta("Yes.")]
+    assert heard.notes == []
+
+
+@pytest.mark.parametrize("answer", [None, 7, ["a"], {"a": 1}, ABSENT])
+@pytest.mark.parametrize("kind", ["message", "agent_message", "message_file", "message_replace"])
+def test_an_answer_that_is_no_text_is_none(kind: str, answer: Any) -> None:
+    event = {"event": kind} | ({} if answer is ABSENT else {"answer": answer})
+
+    assert hear(event, message("Yes."), message_end()).text == "Yes."
+
+
+@pytest.mark.parametrize("style", ["compact", "classic"])
+def test_both_styles_of_json_are_read(style: events.Style) -> None:
+    body = events.stream(message("今天📚\u2028晚\u0085上"), message_end(), style=style)
+
+    assert hear_bytes([body]).text == "今天📚\u2028晚\u0085上"
+
+
+def test_ids_come_from_the_first_event_that_has_them() -> None:
+    answer = DifyAnswer()
+
+    assert feed(answer, {"event": "workflow_started", "conversation_id": "", "task_id": None, "data": {}}) == []
+    assert (answer.task_id, answer.conversation_id) == (None, None)
+    assert list(answer.feed(b'{"event":"message","conversation_id":"c","answer":""}')) == [ConversationNamed("c")]
+    assert list(answer.feed(b'{"event":"message","conversation_id":"d","task_id":"t","answer":""}')) == []
+    assert list(answer.feed(b'{"event":"message","conversation_id":"e","task_id":"u","answer":""}')) == []
+    assert (answer.task_id, answer.conversation_id) == ("t", "c")
+
+
+# --- Chatflows ---
+
+FLOW: Sequence[Event | bytes] = (PING, events.workflow_started("hi"), events.node_started("LLM"))
+
+
+def test_a_chatflow_says_what_it_does() -> None:
+    heard = hear(
+        *FLOW,
+        events.node_retry("LLM"),
+        events.node_finished("LLM", outputs={"answer": "no", "text": "no"}),
+        events.node_started(""),
+        events.node_started("Answer"),
+        message("Hi"),
+        message_end(),
+        events.workflow_finished("no"),
+    )
+
+    assert heard.notes == ["LLM", "Answer"]
+    assert heard.texts == [TextDelta("Hi")]
+    assert heard.answer.is_over
+
+
+CLOSINGS = {
+    "end_first": [message_end(), events.workflow_finished()],
+    "finished_first": [events.workflow_finished(), message_end()],
+    "only_end": [message_end()],
+    "only_finished": [events.workflow_finished()],
+}
+
+
+@pytest.mark.parametrize("order", CLOSINGS)
+def test_a_chatflow_closes_with_two_events_in_any_order_or_with_one(order: str) -> None:
+    answer = DifyAnswer()
+    feed(answer, events.workflow_started(), message("Hi"))
+    first, *more = CLOSINGS[order]
+
+    assert feed(answer, first) == []
+    assert answer.is_closing
+    assert not answer.is_over
+    ended = feed(answer, *more) if more else list(answer.end_of_stream())
+
+    assert answer.is_over
+    assert [type(event) for event in ended] == [AnswerEnd]
+
+
+@pytest.mark.parametrize("first", [events.node_started("LLM"), events.node_finished("LLM"), events.workflow_started()])
+def test_any_event_of_a_workflow_tells_a_chatflow(first: Event) -> None:
+    answer = DifyAnswer()
+    feed(answer, first, message("Hi"), message_end())
+
+    assert not answer.is_over
+
+
+def test_a_stopped_workflow_is_incomplete_without_an_error() -> None:
+    heard = hear(
+        *FLOW, message("First,"), message_end(), events.workflow_finished(status="stopped", error="Stopped by user.")
+    )
+
+    assert heard.error is None
+    assert heard.end.incomplete
+    assert heard.text == "First,"
+
+
+@pytest.mark.parametrize("status", ["succeeded", "partial-succeeded"])
+def test_other_ends_of_a_workflow_are_complete(status: str) -> None:
+    heard = hear(*FLOW, message("Hi"), message_end(), events.workflow_finished(status=status))
+
+    assert not heard.end.incomplete
+
+
+FAILED = events.workflow_finished(status="failed", error="[tool] out of order")
+RESUMED = events.message_replace("Hi", "workflow_resumption_terminal")
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        ([events.error("out of order")], ""),
+        ([message("Hi"), events.error("out of order")], "Hi"),
+        ([events.block({"event": "error", "message": "Run failed.", "status": 500})], ""),
+        ([*FLOW, FAILED], ""),
+        ([*FLOW, FAILED, events.error("out of order", "invalid_param")], ""),
+        ([*FLOW, message("Hi"), events.node_finished("LLM", status="failed"), FAILED], "Hi"),
+        ([*FLOW, message("Hi"), RESUMED, message_end(), FAILED], "Hi"),
+        ([*FLOW, message_end(), FAILED], ""),
+        ([*FLOW, message("Hi"), events.error("out of order")], "Hi"),
+        ([events.human_input_required(), events.workflow_paused()], ""),
+        ([*FLOW, message("Hi"), events.human_input_required(), events.workflow_paused()], "Hi"),
+    ],
+    ids=[
+        "error only", "error after text", "bare error", "failed", "failed with error", "failed after text",
+        "resumption", "end without text, failed", "error in a workflow", "paused", "paused after text",
+    ],
+)  # fmt: skip
+def test_a_failure_is_reported_after_the_text_that_came(items: list[Event | bytes], text: str) -> None:
+    heard = hear(*items)
+
+    assert type(heard.error) is RagFailed
+    assert heard.text == text
+    assert heard.answer.is_over
+    assert not any(isinstance(event, AnswerEnd) for event in heard.events)
+
+
+def test_a_failure_made_up_for_a_run_that_never_was_names_no_conversation() -> None:
+    nameless = ("conversation_id", "message_id", "created_at")
+    body = [events.block(events.complete(item, IDS, without=nameless)) for item in (events.workflow_started(), FAILED)]
+    heard = hear_bytes(body)
+
+    assert type(heard.error) is RagFailed
+    assert heard.events == []
+    assert heard.answer.task_id == IDS.task_id
+
+
+def test_text_and_its_end_win_over_a_failure_made_up_later() -> None:
+    answer = DifyAnswer()
+    feed(answer, events.workflow_started(), message("The shop opens at nine."), message_end())
+    ended = feed(answer, FAILED)
+
+    assert [type(event) for event in ended] == [AnswerEnd]
+
+
+def test_an_annotation_hit_of_a_chatflow_ends_at_message_end() -> None:
+    heard = hear(PING, message("The shop opens at nine."), message_end(), PING, PING)
+
+    assert heard.text == "The shop opens at nine."
+    assert heard.answer.is_over
+
+
+@pytest.mark.parametrize("items", [[], [PING], [message("Hi")], [*FLOW, message("Hi")]])
+def test_a_stream_that_ends_without_a_closing_event_is_broken(items: list[Event | bytes]) -> None:
+    heard = hear(*items)
+
+    assert type(heard.error) is RagBrokenStream
+    assert not heard.answer.is_over
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"data: {\n\n", b"data: nonsense\n\n", b"data: [1]\n\n", b"data: 7\n\n", b'data: {"a":"\xff"}\n\n',
+     b"data: " + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n\n", b'data: {"a":"\n\n'],
+    ids=["cut", "no JSON", "array", "number", "not UTF-8", "deep", "cut string"],
+)  # fmt: skip
+def test_garbage_breaks_the_stream_after_the_text_that_came(garbage: bytes) -> None:
+    heard = hear(message("Hi"), garbage, message_end())
+
+    assert type(heard.error) is RagBrokenStream
+    assert heard.text == "Hi"
+
+
+def test_numbers_that_are_none_do_no_harm() -> None:
+    heard = hear(
+        *FLOW,
+        b'data: {"event":"node_finished","data":{"outputs":{"score":NaN,"far":-Infinity}}}\n\n',
+        message("Hi"),
+        message_end(),
+        events.workflow_finished(),
+    )
+
+    assert heard.text == "Hi"
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 7])
+def test_workflow_events_without_their_data_are_survived(data: object) -> None:
+    heard = hear(
+        {"event": "workflow_started", "data": {}},
+        b"".join(
+            events.block({"event": kind, "data": data}) for kind in ("node_started", "node_finished", "reasoning_chunk")
+        ),
+        message("Hi"),
+        events.block({"event": "workflow_finished", "data": data}),
+        events.block({"event": "message_end", "metadata": data}),
+    )
+
+    assert heard.text == "Hi"
+    assert heard.end.usage is None
+
+
+# --- Thoughts in an answer ---
+
+
+def test_a_thought_shows_as_a_note_once_and_counts_as_text() -> None:
+    answer = DifyAnswer()
+
+    assert feed(answer, message("")) == [ConversationNamed(IDS.conversation_id)]
+    assert answer.texts == 0
+    assert feed(answer, message("<th")) == []
+    assert feed(answer, message("ink>\n")) == [Progress(THINKING)]
+    assert feed(answer, message("Hm.")) == []
+    assert answer.texts == 3
+    assert feed(answer, message("</think>\n\n"), message("Yes."), message("<think>x")) == [TextDelta("Yes.")]
+
+
+def test_reasoning_beside_the_text_shows_as_a_note_and_counts_as_text() -> None:
+    answer = DifyAnswer()
+
+    told = feed(answer, events.reasoning_chunk("So, "), events.reasoning_chunk("yes.", is_final=True), message("Yes."))
+
+    assert told == [ConversationNamed(IDS.conversation_id), Progress(THINKING), TextDelta("Yes.")]
+    assert answer.texts == 3
+
+
+def test_pings_nodes_and_thoughts_of_agents_do_not_count_as_text() -> None:
+    answer = DifyAnswer()
+    feed(
+        answer,
+        events.workflow_started(),
+        events.node_started("LLM"),
+        events.node_finished("LLM"),
+        events.agent_thought("Hm."),
+        events.agent_log(),
+        events.message_file(),
+        message(""),
+        events.unknown(),
+        events.tts_message(),
+    )
+
+    assert answer.texts == 0
+
+
+def test_a_tag_begun_at_the_end_is_text() -> None:
+    heard = hear(message("2 <"), message_end())
+
+    assert heard.text == "2 <"
+    assert [type(event) for event in heard.events[-2:]] == [TextDelta, AnswerEnd]
+
+
+def test_kept_thoughts_are_text_without_a_note() -> None:
+    texts = ["<th", "ink>Hm.", "</think>\n\n", "Yes. <"]
+    heard = hear(*map(message, texts), message_end(), strip_think=False)
+
+    assert heard.texts == [TextDelta(text) for text in texts]
+    assert heard.notes == []
+    replaced = hear(message("A"), events.message_replace("<think>x</think> B"), message_end(), strip_think=False)
+    assert replaced.text == "<think>x</think> B"
+
+
+# --- The end ---
+
+
+def test_citations_become_sources() -> None:
+    cited = [
+        events.citation(1, "handbook.pdf", "The kettle boils."),
+        events.citation(2, "notes.md", "x" * 1000, score=None),
+        {"title": "Only a title", "content": None, "score": "high", "position": "first"},
+        {},
+        "nonsense",
+        {"position": 9, "document_name": "", "title": "T", "dataset_name": None, "score": 1},
+    ]
+    heard = hear(message("Hi"), message_end(cited))  # type: ignore[arg-type]
+
+    assert heard.end.sources == (
+        Source(position=1, title="handbook.pdf", source="Handbooks", score=0.87, snippet="The kettle boils."),
+        Source(position=2, title="notes.md", source="Handbooks", score=None, snippet="x" * dify_events.SNIPPET_CHARS),
+        Source(position=3, title="Only a title", source=""),
+        Source(position=4, title="", source=""),
+        Source(position=9, title="T", source="", score=1.0),
+    )
+
+
+@pytest.mark.parametrize("cited", [ABSENT, None, []])
+def test_an_app_without_citations_has_no_sources(cited: Any) -> None:
+    assert hear(message("Hi"), message_end(cited)).end.sources == ()
+
+
+@pytest.mark.parametrize("cited", [{"a": 1}, "text", 7])
+def test_citations_of_another_shape_are_none(cited: object) -> None:
+    assert hear(message("Hi"), message_end(metadata={"retriever_resources": cited})).end.sources == ()
+
+
+@pytest.mark.parametrize("usage", [ABSENT, None, {}])
+def test_usage_may_be_missing(usage: Any) -> None:
+    assert hear(message("Hi"), message_end(usage=usage)).end.usage is None
+
+
+# --- Blocking ---
+
+
+def hear_blocking(body: Mapping[str, Any], *, strip_think: bool = True) -> Heard:
+    heard = Heard(answer=DifyAnswer(strip_think=strip_think))
+    try:
+        heard.events.extend(heard.answer.feed_blocking(dict(body)))
+    except RagError as error:
+        heard.error = error
+    return heard
+
+
+def test_a_blocking_answer_gives_the_same_events() -> None:
+    metadata = {"retriever_resources": [events.citation()], "usage": dict(events.USAGE)}
+    heard = hear_blocking({"conversation_id": "c", "answer": "<think>a</think>\n2 <", "metadata": metadata})
+
+    assert heard.events[0] == ConversationNamed("c")
+    assert heard.text == "2 <"
+    assert heard.end.conversation_id == "c"
+    assert heard.end.usage == events.USAGE
+    assert [source.title for source in heard.end.sources] == ["Handbook.md"]
+    assert heard.answer.is_over
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"usage": None, "retriever_resources": None}])
+def test_a_blocking_answer_may_lack_metadata(metadata: object) -> None:
+    heard = hear_blocking({"answer": "Hi", "metadata": metadata})
+
+    assert heard.events == [TextDelta("Hi"), AnswerEnd()]
+
+
+def test_a_blocking_answer_keeps_thoughts_if_told_to() -> None:
+    assert hear_blocking({"answer": "<think>a</think>b"}, strip_think=False).text == "<think>a</think>b"
+
+
+@pytest.mark.parametrize("body", [{"paused_nodes": ["n"], "status": "paused"}, {}, {"answer": None}])
+def test_a_blocking_answer_without_text_has_failed(body: dict[str, Any]) -> None:
+    heard = hear_blocking(body)
+
+    assert type(heard.error) is RagFailed
+    assert heard.answer.is_over
+
+
+# --- Merging ---
+
+
+def test_texts_that_came_together_leave_as_one() -> None:
+    merged = merge_texts(
+        [
+            ConversationNamed("c"),
+            TextDelta("a"),
+            TextDelta("b"),
+            Progress("n"),
+            TextDelta("c"),
+            TextReplaced("d"),
+            TextDelta("e"),
+            TextDelta("f"),
+        ]
+    )
+
+    assert list(merged) == [
+        ConversationNamed("c"),
+        TextDelta("ab"),
+        Progress("n"),
+        TextDelta("c"),
+        TextReplaced("d"),
+        TextDelta("ef"),
+    ]
+    assert list(merge_texts([])) == []
+    assert list(merge_texts([TextDelta("a"), AnswerEnd()])) == [TextDelta("a"), AnswerEnd()]
+
+
+# --- Whole streams, cut everywhere ---
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A body and what is to be heard of it."""
+
+    body: bytes
+    spoken: str
+    kept: str
+    conversation_id: str
+    documents: tuple[str, ...] = ()
+    ends: str = "message_end"
+    split_at: tuple[int, ...] = ()
+
+    def check(self, heard: Heard, text: str) -> None:
+        assert heard.text == text
+        assert heard.events[0] == ConversationNamed(self.conversation_id)
+        assert sum(isinstance(event, ConversationNamed) for event in heard.events) == 1
+        expected = {"error": RagFailed, "cut": RagBrokenStream}.get(self.ends, type(None))
+        assert type(heard.error) is expected
+        if heard.error is None:
+            assert heard.end.conversation_id == self.conversation_id
+            assert tuple(source.title for source in heard.end.sources) == self.documents
+            assert heard.end.incomplete == (self.ends == "stopped")
+
+
+THOUGHT = "<think>\nThe user asks for tea.\n</think>\n\n"
+LIBRARY = "图书馆📚开到晚上九点。\n\n- 周末\u2028五点"
+
+OWN: dict[str, Recording] = {
+    "chat": Recording(
+        events.stream(
+            *map(message, ["", "Steep", " it", " for 3.5 minutes.", "\n\n", "- Then\u0085drink", ""]),
+            message_end([events.citation(1, "tea.pdf"), events.citation(2, "water.md")]),
+        ),
+        "Steep it for 3.5 minutes.\n\n- Then\u0085drink",
+        "Steep it for 3.5 minutes.\n\n- Then\u0085drink",
+        IDS.conversation_id,
+        ("tea.pdf", "water.md"),
+    ),
+    "classic": Recording(
+        events.stream(
+            message(LIBRARY[:4]), PING, message(LIBRARY[4:]), PING, message_end(ABSENT), style="classic"
+        ),
+        LIBRARY,
+        LIBRARY,
+        IDS.conversation_id,
+    ),
+    "compact": Recording(
+        events.stream(message(LIBRARY[:4]), PING, message(LIBRARY[4:]), message_end(None)),
+        LIBRARY,
+        LIBRARY,
+        IDS.conversation_id,
+    ),
+    "agent": Recording(
+        events.stream(
+            events.agent_thought(),
+            events.agent_thought(tool="kettle", tool_input='{"kettle": {}}', observation="Hot."),
+            *map(events.agent_message, ["", "It", " is", " hot.", ""]),
+            events.agent_thought("It is hot.", id="thought-2"),
+            message_end(ABSENT),
+            events.tts_message_end(),
+        ),
+        "It is hot.",
+        "It is hot.",
+        IDS.conversation_id,
+    ),
+    "new agent": Recording(
+        events.stream(*map(events.agent_message, ["水", "是热的"]), message("水是热的。"), message_end()),
+        "水是热的。",
+        "水是热的。",
+        IDS.conversation_id,
+    ),
+    "chatflow": Recording(
+        events.stream(
+            *FLOW,
+            events.node_finished("Retrieval", outputs={"result": [{"content": "x\n" * 50}], "answer": "no"}),
+            message("Gate"),
+            PING,
+            message(" 7."),
+            message_end([events.citation(1, "gates.txt")]),
+            events.workflow_finished("no"),
+        ),
+        "Gate 7.",
+        "Gate 7.",
+        IDS.conversation_id,
+        ("gates.txt",),
+    ),
+    "swapped": Recording(
+        events.stream(*FLOW, message("Gate 7."), events.workflow_finished("no"), message_end([events.citation()])),
+        "Gate 7.",
+        "Gate 7.",
+        IDS.conversation_id,
+        ("Handbook.md",),
+    ),
+    "message_end missing": Recording(
+        events.stream(*FLOW, message("Gate 7."), events.workflow_finished("no")),
+        "Gate 7.",
+        "Gate 7.",
+        IDS.conversation_id,
+    ),
+    "think": Recording(
+        events.stream(*map(message, ["<th", "ink>\nThe user asks", " for tea.\n</", "think>\n", "\nTea", " it is."]),
+                      message_end()),
+        "Tea it is.",
+        THOUGHT + "Tea it is.",
+        IDS.conversation_id,
+    ),
+    "stopped": Recording(
+        events.stream(*FLOW, message("First,"), message_end(), events.workflow_finished(status="stopped")),
+        "First,",
+        "First,",
+        IDS.conversation_id,
+        ends="stopped",
+    ),
+    "replaced": Recording(
+        events.stream(message("I say"), events.message_replace("No, "), message("I do not."), message_end()),
+        "No, I do not.",
+        "No, I do not.",
+        IDS.conversation_id,
+    ),
+    "error": Recording(
+        events.stream(PING, message("I s"), events.error("[model] out of order")), "I s", "I s", IDS.conversation_id,
+        ends="error",
+    ),
+    "cut": Recording(
+        events.stream(message("I s"), message("ay"))[:-30], "I s", "I s", IDS.conversation_id, ends="cut"
+    ),
+    "proxied": Recording(
+        b"\xef\xbb\xbf: proxy\r\n\r\n"
+        + events.stream(message("Hi"), PING, message(" there"), message_end()).replace(b"\n", b"\r\n"),
+        "Hi there",
+        "Hi there",
+        IDS.conversation_id,
+    ),
+    "replayable": Recording(
+        b"".join(
+            events.block(events.complete(item, IDS), cursor=f"{number}-0")
+            for number, item in enumerate([message("Hi"), message_end()])
+        ),
+        "Hi",
+        "Hi",
+        IDS.conversation_id,
+    ),
+}  # fmt: skip
+
+SHARED = Path(__file__).parents[3] / "shared" / "dify-streams"
+
+
+def recorded() -> Iterator[tuple[str, Recording]]:
+    """The recordings that lie beside the repository, if they do."""
+    index = SHARED / "expected.json"
+    if not index.is_file():
+        return
+    for entry in json.loads(index.read_text(encoding="utf-8"))["streams"]:
+        yield (
+            entry["file"],
+            Recording(
+                body=(SHARED / entry["file"]).read_bytes(),
+                spoken=entry["answer_spoken"],
+                kept=entry["answer"],
+                conversation_id=entry["conversation_id"],
+                documents=tuple(entry["citation_documents"]),
+                ends=entry["ends"],
+                split_at=tuple(entry["split_at"]),
+            ),
+        )
+
+
+RECORDED = dict(recorded())
+
+
+def check_wherever_cut(recording: Recording) -> None:
+    body = recording.body
+    whole = hear_bytes([body])
+    recording.check(whole, recording.spoken)
+    recording.check(hear_bytes([body], strip_think=False), recording.kept)
+    for chunks in (
+        cut_at(body, range(1, len(body))),
+        cut_at(body, recording.split_at),
+        *(cut_at(body, range(size, len(body), size)) for size in (2, 3, 7, 64, 1000)),
+    ):
+        assert hear_bytes(chunks).events == whole.events
+        recording.check(hear_bytes(chunks, strip_think=False), recording.kept)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_invented_stream_is_heard_wherever_it_is_cut(name: str) -> None:
+    check_wherever_cut(OWN[name])
+    for border in range(len(OWN[name].body)):
+        OWN[name].check(hear_bytes(cut_at(OWN[name].body, [border])), OWN[name].spoken)
+
+
+@settings(deadline=None)
+@given(name=st.sampled_from(sorted(OWN)), data=st.data())
+def test_an_invented_stream_is_heard_however_it_is_cut(name: str, data: st.DataObject) -> None:
+    recording = OWN[name]
+    borders = data.draw(st.lists(st.integers(0, len(recording.body)), max_size=30))
+
+    recording.check(hear_bytes(cut_at(recording.body, borders)), recording.spoken)
+
+
+@pytest.mark.skipif(not RECORDED, reason="the recorded streams (../shared/dify-streams) are not here")
+@pytest.mark.parametrize("name", RECORDED or ["none"])
+def test_a_recorded_stream_is_heard_wherever_it_is_cut(name: str) -> None:
+    check_wherever_cut(RECORDED[name])
