@@ -10,7 +10,7 @@ from tests.service import ROOT
 
 # From the outside in: a module imports from its own row and from the rows below it.
 ROWS = [
-    ["app.__main__"],
+    ["app.__main__", "app.evaluate"],
     ["app.main"],
     ["app.routers"],
     ["app.dependencies", "app.conversation"],

@@ -11,6 +11,7 @@ import pytest
 
 from app.conversation import UNSENT_FRAMES
 from app.errors import RagUnavailable
+from app.models.verdicts import Verdict
 from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
 from tests.conftest import Serve
 from tests.rules import text_of
@@ -207,12 +208,12 @@ async def test_a_bug_is_an_internal_error_and_the_session_goes_on(
 ) -> None:
     """The detector is a collaborator that can be replaced: here by one that raises."""
 
-    def broken(text: str) -> bool:
+    def broken(text: str) -> Verdict:
         if text == "bug":
             raise ZeroDivisionError("a secret")
-        return False
+        return Verdict(False, True, 1, "statement", "", "en")
 
-    monkeypatch.setattr("app.routers.websocket.looks_like_question", broken)
+    monkeypatch.setattr("app.routers.websocket.judge", broken)
     async with rag.connect() as client:
         await client.say("bug")
         ack, error = await client.until(type="error")

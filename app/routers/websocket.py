@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 from app.conversation import Conversation
 from app.dependencies import RuntimeDep
 from app.models.session import SessionState
-from app.services.question_detector import looks_like_question
+from app.services.question_detector import judge
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,10 @@ async def realtime_asr(websocket: WebSocket, runtime: RuntimeDep) -> None:
     await websocket.accept()
     connection_id = uuid.uuid4().hex
     session = SessionState(
-        connection_id, runtime.settings, is_question=looks_like_question, connection_id=connection_id[:8]
+        connection_id,
+        runtime.settings,
+        is_question=lambda text: judge(text).is_question,
+        connection_id=connection_id[:8],
     )
 
     async def send(text: str) -> None:

@@ -1,0 +1,93 @@
+"""One final transcript in, one verdict out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from app.services.question_detector import chinese, english, french, german, italian, japanese, korean, spanish
+from app.services.question_detector.language import choose
+from app.services.question_detector.reference import follows_up, goes_on
+from app.services.question_detector.sentences import Sentence, split
+from app.services.question_detector.verdict import Finding, Verdict
+
+# The newest words decide; a longer final is judged by its end.
+MAX_CHARS: Final = 2000
+
+# A sentence that long is a talk without marks: it is judged by its front and by its end.
+LONG: Final = 300
+
+# A question this sure stays one when a recogniser closes it with a full stop.
+PLAIN: Final = 0.95
+
+_DECIDERS: Final[dict[str, Callable[[str], Finding]]] = {
+    "en": english.decide,
+    "zh": chinese.decide,
+    "ja": japanese.decide,
+    "ko": korean.decide,
+    "de": german.decide,
+    "fr": french.decide,
+    "es": spanish.decide,
+    "it": italian.decide,
+}
+_ASK_AT_THE_END: Final = frozenset({chinese.decide, japanese.decide, korean.decide})
+# Chinese with English in it may ask the English way: "what is 深度学习".
+_ENGLISH: Final = re.compile(r"[A-Za-z']+ [A-Za-z']+")
+_UNKNOWN: Final = Finding("statement", 0.5)
+
+
+def judge(text: str, language: str | None = None) -> Verdict:
+    """Say whether `text`, one final or two joined ones, asks something.
+
+    `language` is a BCP 47 tag, a hint: the script of the text outweighs it. Texts longer than `MAX_CHARS` are
+    judged by their last `MAX_CHARS` characters.
+    """
+    text = text[-MAX_CHARS:]
+    chosen = choose(text, language)
+    sentences = split(text)
+    if not sentences:
+        return Verdict(False, True, 1.0, "empty", "", chosen)
+    findings = [(_decide(sentence, chosen), sentence) for sentence in sentences]
+    asking = [(finding, sentence) for finding, sentence in findings if finding.asks]
+    if not asking:
+        finding, _ = findings[-1]
+        is_continuation = goes_on(sentences[0].body, chosen)
+        return Verdict(False, finding.is_complete, finding.confidence, finding.reason, "", chosen, is_continuation)
+    best = max((finding for finding, _ in asking), key=lambda finding: finding.confidence)
+    question = text[asking[0][1].start : asking[-1][1].end]
+    is_complete, is_follow_up = findings[-1][0].is_complete, follows_up(question, chosen)
+    return Verdict(True, is_complete, best.confidence, best.reason, question, chosen, is_follow_up=is_follow_up)
+
+
+def _decide(sentence: Sentence, language: str) -> Finding:
+    decide = _DECIDERS.get(language)
+    finding = _UNKNOWN if decide is None else _read(sentence.body, decide)
+    if language == "zh" and not finding.asks and _ENGLISH.search(sentence.body):
+        in_english = _read(sentence.body, english.decide)
+        finding = in_english if in_english.asks else finding
+    if sentence.mark == "?":
+        return _with_question_mark(sentence, finding)
+    if sentence.mark == ".":
+        if finding.asks and finding.reason != "request" and finding.confidence < PLAIN:
+            return Finding("full_stop", 0.7)
+        return Finding(finding.reason, finding.confidence)
+    return finding
+
+
+def _with_question_mark(sentence: Sentence, finding: Finding) -> Finding:
+    if sentence.is_quoted:
+        return Finding("quoted", 0.7)
+    if finding.reason in {"backchannel", "command"}:
+        return Finding(finding.reason, finding.confidence)
+    return Finding("question_mark", 0.97)
+
+
+def _read(body: str, decide: Callable[[str], Finding]) -> Finding:
+    if len(body) <= LONG:
+        return decide(body)
+    end = decide(body[-LONG:])
+    if end.asks or decide in _ASK_AT_THE_END:
+        return end
+    front = decide(body[:LONG])
+    return Finding(front.reason, front.confidence, end.is_complete) if front.asks else end

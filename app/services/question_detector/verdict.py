@@ -1,0 +1,23 @@
+"""What one language's rules say about one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.models.verdicts import ASKING, REASONS, Asking, Reason, Telling, Verdict
+
+__all__ = ["ASKING", "REASONS", "Asking", "Finding", "Reason", "Telling", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one language's rules say about one sentence."""
+
+    reason: Reason
+    confidence: float
+    is_complete: bool = True
+
+    @property
+    def asks(self) -> bool:
+        """Whether the reason is one of a question."""
+        return self.reason in ASKING

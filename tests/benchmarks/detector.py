@@ -1,0 +1,51 @@
+"""How long the question detector takes: `python -m tests.benchmarks.detector`."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+from app.services.question_detector import judge
+
+GOLD = Path(__file__).parents[1] / "services" / "gold"
+ROUNDS = 20
+HOSTILE = {
+    "one letter": "a" * 2000,
+    "one word": "what " * 400,
+    "two words": "is it " * 400,
+    "tags": "isn't it " * 250,
+    "marks": "?!" * 1000,
+    "Chinese": "是不是" * 700,
+    "quotes": '"he said "' * 200,
+    "spaces": " " * 2000,
+    "10 MB": "do you know what i mean " * 420_000,
+}
+
+
+def microseconds(text: str, language: str | None, rounds: int = ROUNDS) -> float:
+    """The median over `rounds` calls."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter_ns()
+        judge(text, language)
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times) / 1000
+
+
+def main() -> None:
+    """Print the median over the gold sentences of each language, then the time of hostile texts."""
+    print(f"{'language':12}{'told':>10}{'guessed':>10}  µs a call")
+    for path in sorted(GOLD.glob("*.tsv")):
+        texts = [line.split("\t")[2] for line in path.read_text("utf-8").splitlines()]
+        told = statistics.median(microseconds(text, path.stem) for text in texts)
+        guessed = statistics.median(microseconds(text, None) for text in texts)
+        print(f"{path.stem:12}{told:10.1f}{guessed:10.1f}")
+    print(f"\n{'hostile':12}{'worst language':>20}  µs a call")
+    for name, text in HOSTILE.items():
+        worst = max(microseconds(text, path.stem, 3) for path in GOLD.glob("*.tsv"))
+        print(f"{name:12}{worst:20.1f}")
+
+
+if __name__ == "__main__":
+    main()
