@@ -72,6 +72,23 @@ class Settings(BaseSettings):
         "queue", description="What a question does while an answer runs: queue, interrupt or ignore."
     )
     merge_seconds: Seconds = Field(2, description="Two finals at most this many seconds apart may be one utterance.")
+    wait_min_ms: int = Field(250, ge=0, description="Shortest wait for more of a question that may go on, in ms.")
+    wait_max_ms: int = Field(1200, ge=0, description="Longest wait for more of a question that may go on, in ms.")
+    stale_partial_seconds: Seconds = Field(
+        4, description="Seconds after which a partial that no final follows is taken as final."
+    )
+    min_confidence: float = Field(
+        0.4, ge=0, le=1, description="Finals of a lower recogniser confidence do not ask by themselves."
+    )
+    query_scope: Literal["aggregated", "question"] = Field(
+        "aggregated", description="What is asked: the talk with the question, or the question alone."
+    )
+    context_input: str = Field(
+        "", description="With QUERY_SCOPE=question, the Dify input variable that gets the talk before the question."
+    )
+    speculate: bool = Field(
+        False, description="Ask on a partial that looks like the whole question; shown once a final confirms it."
+    )
     context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
     answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
@@ -80,6 +97,12 @@ class Settings(BaseSettings):
     def _check_knowledge(self) -> Self:
         if self.rag_provider == "local" and not self.knowledge_dir.is_dir():
             raise ValueError(f"KNOWLEDGE_DIR: {self.knowledge_dir} is not a folder")
+        return self
+
+    @model_validator(mode="after")
+    def _check_waits(self) -> Self:
+        if self.wait_max_ms < self.wait_min_ms:
+            raise ValueError("WAIT_MAX_MS: is less than WAIT_MIN_MS")
         return self
 
     @property

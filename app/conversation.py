@@ -48,6 +48,8 @@ class Conversation:
         self._sending = asyncio.Lock()
         self._query: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
         self._close_code: int | None = None
 
     async def run(self, incoming: AsyncIterator[str | bytes]) -> int | None:
@@ -58,14 +60,19 @@ class Conversation:
         logs.session_id.set(self._session.session_id)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                await self._carry_out(self._session.connect())
-                async for raw in incoming:
-                    await self._carry_out(self._take(raw))
-                    if self._close_code is not None:
-                        break
-                else:
-                    if (effect := self._session.disconnect(time.monotonic())) is not None:
-                        self._cancel(effect)
+                try:
+                    await self._carry_out(self._session.connect())
+                    async for raw in incoming:
+                        effects = self._take(raw)
+                        self._arm()
+                        await self._carry_out(effects)
+                        if self._close_code is not None:
+                            break
+                    else:
+                        if (effect := self._session.disconnect(time.monotonic())) is not None:
+                            self._cancel(effect)
+                finally:
+                    self._disarm()
         finally:
             # A socket that broke under a send has ended the query already: here it is only told.
             if (effect := self._session.disconnect(time.monotonic())) is not None:
@@ -87,6 +94,31 @@ class Conversation:
             return self._session.report_bug(bug)
         logs.session_id.set(self._session.session_id)
         return effects
+
+    def _arm(self) -> None:
+        """See to it that the session is ticked when it is due."""
+        due = self._session.deadline()
+        if due is None:
+            return
+        # A timer that rings early only looks again: every partial moves the deadline, few move the timer.
+        if self._timer is None or due < self._rings_at:
+            self._disarm()
+            self._rings_at = due
+            self._timer = asyncio.get_running_loop().call_later(due - time.monotonic(), self._ring)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._tasks.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        effects = self._session.tick(time.monotonic())
+        self._arm()
+        await self._carry_out(effects)
 
     async def _carry_out(self, effects: list[Effect]) -> None:
         # Up to the flush nothing waits: the frames of two callers cannot mix, and those of a query

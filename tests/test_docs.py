@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -24,7 +25,7 @@ from dotenv import dotenv_values
 from app import errors
 from app.__main__ import TRY
 from app.config import Settings, load_settings
-from app.models import messages, session
+from app.models import listening, messages, session, verdicts
 from app.routers.health import Health
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
@@ -333,10 +334,10 @@ def test_every_code_of_an_answer_is_in_the_protocol() -> None:
 
 
 def strings_of_session() -> Iterator[tuple[str, str]]:
-    """Where a string stands in the session (the name of the call, or of the argument), and the string."""
-    for node in ast.walk(ast.parse(Path(session.__file__).read_text(encoding="utf-8"))):
+    """Where a string stands in the session or its listener (the name of the call or argument), and the string."""
+    for node in (node for module in (session, listening) for node in ast.walk(tree_of(module))):
         if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if node.args and isinstance(node.args[0], ast.Constant):
                 yield called, str(node.args[0].value)
             for keyword in node.keywords:
@@ -344,6 +345,12 @@ def strings_of_session() -> Iterator[tuple[str, str]]:
                     yield keyword.arg, str(keyword.value.value)
         elif isinstance(node, ast.arg) and node.arg == "reason" and isinstance(node.annotation, ast.Subscript):
             yield from (("reason", text) for text in ast.literal_eval(node.annotation.slice))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant) and node.value.value:
+            yield getattr(node.target, "id", ""), str(node.value.value)  # the default of a field
+
+
+def tree_of(module: ModuleType) -> ast.AST:
+    return ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
 
 
 def test_every_code_of_a_message_is_in_the_protocol() -> None:
@@ -355,7 +362,7 @@ def test_every_code_of_a_message_is_in_the_protocol() -> None:
 def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
     page = DOCS / "protocol.md"
     assert set(first_cells(page, "stage")) == set(map(ticked, get_args(messages.Stage)))
-    reasons = {text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt"}}
+    reasons = {text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt", "Keep"}}
     assert set(first_cells(page, "reason")) == set(map(ticked, reasons))
     text = read(page)
     assert all(f'"action": "{action}"' in text for action in get_args(messages.Action))
@@ -367,7 +374,22 @@ def test_every_field_of_every_frame_is_in_the_protocol() -> None:
     page = DOCS / "protocol.md"
     documented = set(re.findall(r"`(\w+)`", " ".join([*first_cells(page, "field"), "`seq` `type`"])))
     frames: list[type[messages.Frame]] = [*get_args(messages.ClientMessage), *get_args(messages.ServerMessage)]
+    frames += [messages.VerdictNote]
     assert not {name for frame in frames for name in frame.model_fields if name not in documented}
+
+
+def test_every_reason_of_a_verdict_is_documented() -> None:
+    text = read(DOCS / "questions.md")
+    assert not {reason for reason in verdicts.REASONS if f"`{reason}`" not in text}
+
+
+def test_the_verdict_of_the_docs_is_what_comes() -> None:
+    (block,) = blocks("python", DOCS / "questions.md")
+    code, _, shown = block.partition("# ")
+    names: dict[str, Any] = {}
+    *_, call = code.strip().splitlines()
+    exec(code, names)
+    assert repr(eval(call, names)) == re.sub(r"\n# +", " ", shown).strip()
 
 
 # Settings
@@ -375,7 +397,7 @@ def test_every_field_of_every_frame_is_in_the_protocol() -> None:
 
 def default_of(name: str) -> str:
     default = Settings.model_fields[name].default
-    return "" if default is None else str(default)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def test_every_setting_is_in_the_configuration() -> None:
@@ -483,6 +505,8 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
         ("how do i cancel an answer", "protocol.md", "`cancel`"),
         ("What does RAG_TIMEOUT mean?", "protocol.md", "did not answer in time"),
         ("what happens to a new question during an answer", "protocol.md", "interrupt"),
+        ("how well are questions recognised", "questions.md", "5 to 8 %"),
+        ("what does low_confidence mean", "protocol.md", "MIN_CONFIDENCE"),
         ("how do i connect deepgram", "protocol.md", "channel.alternatives"),
         ("how do I run it with docker", "configuration.md", "docker build"),
         ("where do I find the logs", "configuration.md", "standard error"),
@@ -492,6 +516,8 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
         ("怎么配置 Dify 密钥", "zh.md", "`.env`"),
         ("Dify 很慢的时候会怎么样", "zh.md", "querying_rag"),
         ("怎么暂停", "zh.md", '"action": "pause"'),
+        ("话没说完会怎么样", "zh.md", "may_continue"),
+        ("为什么没有提问", "zh.md", "not_a_question"),
         ("端口怎么改", "zh.md", "PORT"),
     ],
 )

@@ -262,8 +262,8 @@ async def test_reset_forgets_everything_heard(client: Client, dify: StandInDify)
     assert stages(await client.until(stage="listening")) == ["ack", "interrupting", "listening"]
     await client.control("instant_query")
     assert (await client.until(type="error"))[-1]["code"] == "NO_FINAL_ASR"
-    await client.ask("What is it?")
-    assert dify.requests[1].body["query"] == "What is it?"
+    await client.ask("What is that good for?")
+    assert dify.requests[1].body["query"] == "What is that good for?"
 
 
 async def test_stop_ends_the_answer_and_the_connection(client: Client, dify: StandInDify) -> None:
@@ -634,3 +634,102 @@ async def test_without_a_key_every_question_says_so(start: Serve) -> None:
     async with service.connect() as client:
         final = (await client.ask("What is RAG?"))[-2]
     assert final["error"] == {"code": "RAG_NOT_CONFIGURED", "retryable": False}
+
+
+# The moment of asking
+
+
+async def test_a_question_that_may_go_on_is_asked_when_nothing_follows(start: Serve, dify: StandInDify) -> None:
+    service = await start(wait_min_ms=1, wait_max_ms=50)
+    async with service.connect() as client:
+        await client.say("can you tell me")
+        waiting = (await client.until(stage="waiting_for_question"))[-1]
+        assert waiting["reason"] == "may_continue"
+        assert waiting["verdict"]["is_question"] is True
+        assert waiting["verdict"]["wait_ms"] == 50
+        frames = await client.until(stage="idle")
+    assert frames[0]["stage"] == "analyzing"
+    assert frames[0]["verdict"]["wait_ms"] >= 50
+    assert frames[-2]["timing"]["wait_ms"] >= 50
+
+
+async def test_a_complete_question_is_not_waited_for(start: Serve) -> None:
+    service = await start(wait_min_ms=60_000, wait_max_ms=60_000)
+    async with service.connect() as client:
+        frames = await client.ask("how do i reset the pump")
+    assert frames[1]["verdict"] == {
+        "is_question": True,
+        "confidence": 0.97,
+        "reason": "wh_front",
+        "wait_ms": 0,
+        "language": "en",
+    }
+    assert frames[-2]["timing"]["wait_ms"] == 0
+
+
+async def test_an_empty_end_of_turn_ends_the_wait(start: Serve) -> None:
+    service = await start(wait_min_ms=60_000, wait_max_ms=60_000)
+    async with service.connect() as client:
+        await client.say("can you tell me")
+        await client.until(reason="may_continue")
+        frames = await client.ask("", end_of_turn=True)
+    assert frames[1]["question"] == "can you tell me"
+
+
+async def test_a_question_that_went_on_is_answered_once_and_whole(client: Client, dify: StandInDify) -> None:
+    dify.will(hang())
+    await client.say("what is the price")
+    await dify.asked()
+    await client.say("of the red one")
+    frames = await client.until(stage="idle")
+    assert stages(frames)[-1] == "idle"
+    assert [frame["reason"] for frame in frames if frame.get("stage") == "interrupting"] == ["question_extended"]
+    assert dify.requests[1].body["query"] == "what is the price of the red one"
+    assert sum(frame["type"] == "answer" and frame["final"] for frame in client.frames) == 1
+
+
+async def test_a_partial_that_no_final_follows_is_taken_as_final(start: Serve, dify: StandInDify) -> None:
+    service = await start(stale_partial_seconds=0.05)
+    async with service.connect() as client:
+        await client.send("asr_chunk", text="what is RAG")
+        frames = await client.until(stage="idle")
+        assert frames[1]["reason"] == "stale_partial"
+        await client.say("What is RAG?")
+        assert (await client.until(stage="waiting_for_question"))[-1]["reason"] == "duplicate"
+    assert len(dify.requests) == 1
+
+
+async def test_the_talk_before_a_question_can_go_into_an_input(start: Serve, dify: StandInDify) -> None:
+    service = await start(query_scope="question", context_input="talk")
+    async with service.connect() as client:
+        await client.say("We have a pump.")
+        frames = await client.ask("Why does it leak?")
+    assert frames[3]["question"] == "Why does it leak?"
+    assert dify.requests[0].body["query"] == "Why does it leak?"
+    assert dify.requests[0].body["inputs"] == {"talk": "We have a pump."}
+
+
+async def test_a_question_asked_early_is_shown_when_its_final_comes(start: Serve, dify: StandInDify) -> None:
+    service = await start(speculate=True)
+    dify.will(answer("It is", " red."))
+    async with service.connect() as client:
+        await client.send("asr_chunk", text="what colour is it", end_of_turn=True)
+        await dify.asked()
+        await dify.idle()
+        assert stages(await client.settle()) == ["ack", "ack"]
+        frames = await client.ask("What colour is it?")
+    assert text_of(frames) == "It is red."
+    assert len(dify.requests) == 1
+
+
+async def test_a_question_asked_early_for_nothing_is_stopped_upstream(start: Serve, dify: StandInDify) -> None:
+    service = await start(speculate=True)
+    dify.will(answer("It is", hang()))
+    async with service.connect() as client:
+        await client.send("asr_chunk", text="what colour is it", end_of_turn=True)
+        await dify.asked()
+        await client.say("What colour is it not?")
+        await dify.hung_up()
+        frames = await client.until(stage="idle")
+    assert "interrupting" not in stages(frames)
+    assert not dify.requests[1].conversation_id

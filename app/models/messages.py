@@ -18,6 +18,7 @@ from app.errors import (
     UnsupportedType,
 )
 from app.models.answers import Source
+from app.models.verdicts import Verdict
 
 MAX_INPUTS_BYTES = 8192
 
@@ -83,7 +84,9 @@ class Configure(ClientFrame):
     type: Literal["configure"] = "configure"
     on_new_question: OnNewQuestion | None = None
     auto_detect: bool | None = None
-    speakers: Annotated[list[Name], Field(max_length=64)] | None = None
+    speakers: Annotated[list[Name], Field(max_length=64)] | None = Field(
+        None, description="Whose questions count; an empty list: everybody's."
+    )
     inputs: Annotated[dict[str, Any], AfterValidator(_check_inputs)] | None = None
 
 
@@ -160,6 +163,26 @@ class Ack(ServerFrame):
     id: str | None = None
 
 
+class VerdictNote(Frame):
+    """Why a text was or was not taken for a question; `wait_ms` is how long more of it is waited for."""
+
+    is_question: bool
+    confidence: float
+    reason: str
+    wait_ms: int
+    language: str
+
+    @classmethod
+    def of(cls, verdict: Verdict, seconds: float = 0.0) -> VerdictNote:
+        return cls(
+            is_question=verdict.is_question,
+            confidence=round(verdict.confidence, 2),
+            reason=verdict.reason,
+            wait_ms=round(seconds * 1000),
+            language=verdict.language,
+        )
+
+
 class Status(ServerFrame):
     """Where the session stands: `note` is for people, `reason` for programs."""
 
@@ -170,6 +193,7 @@ class Status(ServerFrame):
     question: str | None = None
     mode: Literal["instant"] | None = None
     query_id: str | None = None
+    verdict: VerdictNote | None = None
 
 
 class Answer(ServerFrame):
@@ -184,8 +208,12 @@ class Answer(ServerFrame):
 
 
 class Timing(Frame):
-    """Milliseconds since the question was asked; `first_text_ms` is null when there was no text."""
+    """Milliseconds: `wait_ms` from the last word to the asking, for what might have come; the others from then on.
 
+    `first_text_ms` is null when there was no text.
+    """
+
+    wait_ms: int
     first_text_ms: int | None
     total_ms: int
 

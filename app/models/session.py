@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
@@ -21,6 +19,7 @@ from app.models.answers import (
     TextReplaced,
 )
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
+from app.models.listening import Ask, Attention, Decision, Guess, Judge, Keep, Listener, Wait
 from app.models.messages import (
     Ack,
     Answer,
@@ -37,22 +36,16 @@ from app.models.messages import (
     Stage,
     Status,
     Timing,
+    VerdictNote,
 )
+from app.models.transcript import Segment, Speaker, join, plain
+from app.models.verdicts import Verdict
 
-# How many segments are remembered after they left the buffer, so that a late repetition is known as one.
-REMEMBERED_SEGMENTS = 256
+# How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
+MAX_SPECULATIONS = 2
+MAX_HELD_CHARS = 100_000
 
 _HAN = regex.compile(r"\p{Han}")
-
-
-@dataclass(slots=True)
-class Segment:
-    """One final piece of transcript, `heard_at` in seconds of the conversation's clock."""
-
-    text: str
-    segment_id: str | int | None
-    heard_at: float
-    is_question: bool = False
 
 
 @dataclass(slots=True)
@@ -60,58 +53,35 @@ class RunningQuery:
     query_id: str
     question: str
     asked_at: float
-    mode: Literal["instant"] | None
+    mode: Literal["instant"] | None = None
+    segments: list[Segment] = field(default_factory=list)
+    waited: float = 0.0
     frames: int = 0
     first_text_at: float | None = None
 
     def timing(self, now: float) -> Timing:
         first_text = None if self.first_text_at is None else round((self.first_text_at - self.asked_at) * 1000)
-        return Timing(first_text_ms=first_text, total_ms=round((now - self.asked_at) * 1000))
+        total = round((now - self.asked_at) * 1000)
+        return Timing(wait_ms=round(self.waited * 1000), first_text_ms=first_text, total_ms=total)
 
 
 @dataclass(slots=True)
-class Transcript:
-    """What was said and not yet asked: whole segments, the oldest of which drop first."""
+class Speculation:
+    """A query begun on a partial. What it brings is held until a final says the same words."""
 
-    limit: int
-    segments: list[Segment] = field(default_factory=list)
-    _gone: OrderedDict[str | int, None] = field(default_factory=OrderedDict)
-
-    def put(self, segment: Segment) -> int | None:
-        """Place a segment and return its index; None when that segment left the buffer before."""
-        if segment.segment_id in self._gone:
-            return None
-        for index, known in enumerate(self.segments):
-            if segment.segment_id is not None and known.segment_id == segment.segment_id:
-                self.segments[index] = segment
-                return index
-        self.segments.append(segment)
-        while len(self.segments) > 1 and len(self.text()) > self.limit:
-            self.drop(0)
-        return len(self.segments) - 1
-
-    def text(self) -> str:
-        return " ".join(segment.text for segment in self.segments)
-
-    def drop(self, index: int) -> None:
-        segment_id = self.segments.pop(index).segment_id
-        if segment_id is not None:
-            self._gone[segment_id] = None
-            if len(self._gone) > REMEMBERED_SEGMENTS:
-                self._gone.popitem(last=False)
-
-    def take(self) -> str:
-        """Hand out all text; it leaves the buffer."""
-        text = self.text()
-        while self.segments:
-            self.drop(0)
-        return text
+    query: RunningQuery
+    speaker: Speaker
+    said: str
+    asked: tuple[str, str]
+    held: list[AnswerEvent] = field(default_factory=list)
+    size: int = 0
 
 
 class SessionState:
     """The whole behaviour of one connection, as plain calls.
 
-    `connection_id` makes query ids unique beyond this connection. All times are seconds of one clock.
+    `connection_id` makes query ids unique beyond this connection. `is_stateless`: the provider remembers nothing of a
+    conversation, so a question may be taken back. All times are seconds of one clock.
     """
 
     def __init__(
@@ -119,15 +89,17 @@ class SessionState:
         session_id: str,
         settings: Settings,
         *,
-        is_question: Callable[[str], bool],
+        judge: Judge,
         connection_id: str = "c",
+        is_stateless: bool = False,
     ) -> None:
         self._settings = settings
-        self._is_question = is_question
+        self._judge = judge
         self._connection_id = connection_id
+        self._is_stateless = is_stateless
         self._queries = 0
         self._on_new_question: OnNewQuestion = settings.on_new_question
-        self._auto_detect = True
+        self._attention = Attention()
         self._inputs: dict[str, Any] = {}
         self._begin(session_id)
 
@@ -139,10 +111,12 @@ class SessionState:
         self._forget()
 
     def _forget(self) -> None:
-        self._transcript = Transcript(self._settings.context_max_chars)
-        self._last_final: Segment | None = None
+        self._listener = Listener(self._settings, self._attention, self._judge)
         self._conversation_id: str | None = None
-        self._is_pending = False
+        self._pending: dict[Speaker, Ask] = {}
+        self._speculation: Speculation | None = None
+        self._speculations = 0
+        self._last_question = ""
         self._reported_empty = False
 
     def _send(self, frame: ServerMessage) -> Send:
@@ -174,7 +148,8 @@ class SessionState:
 
     def disconnect(self, now: float) -> CancelQuery | None:
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
-        query, self.query = self.query, None
+        guess, self._speculation = self._speculation, None
+        query, self.query = self.query or (guess.query if guess is not None else None), None
         return None if query is None else CancelQuery(query.query_id, "disconnected", query.timing(now))
 
     def receive(self, message: ClientMessage, now: float) -> list[Effect]:
@@ -220,11 +195,29 @@ class SessionState:
         if message.on_new_question is not None:
             self._on_new_question = message.on_new_question
         if message.auto_detect is not None:
-            self._auto_detect = message.auto_detect
+            self._attention.auto_detect = message.auto_detect
+        if message.speakers is not None:
+            self._attention.speakers = frozenset(message.speakers) or None
         if message.inputs is not None:
             self._inputs = message.inputs
 
     # From chunk to question
+
+    def deadline(self) -> float | None:
+        """When `tick` is due if no message comes before; None while nothing waits."""
+        return self._listener.deadline()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due by now."""
+        seq = self._seq
+        effects: list[Effect] = []
+        try:
+            for decision in self._listener.tick(now, self._unanswered()):
+                effects += self._follow(decision, now)
+        except Exception as bug:
+            self._seq = seq
+            return self.report_bug(bug)
+        return effects
 
     def _hear(self, chunk: AsrChunk, now: float) -> list[Effect]:
         text = chunk.text.replace("\0", " ").strip()
@@ -233,99 +226,180 @@ class SessionState:
         if text:
             self._reported_empty = False
         if not chunk.is_final:
-            return []
+            effects = self._discard_unless(chunk.speaker, text, now)
+            guess = self._listener.hear_partial(chunk, text, now)
+            return effects if guess is None else effects + self._speculate(guess, now)
         if not text:
-            return self._hear_nothing(chunk)
-        segment = Segment(text, chunk.segment_id, now)
-        index = self._transcript.put(segment)
-        if index is None:
-            return [self._waiting("duplicate", "This segment was dealt with before.")]
-        is_newest = index == len(self._transcript.segments) - 1
-        if is_newest:
-            self._last_final = segment
-        if not self._auto_detect:
-            return [self._waiting("auto_detect_off", "Questions are only asked by instant_query.")]
-        asking = self._asking_segments(index)
-        if not asking:
-            return [self._waiting("not_a_question", "No question so far.")]
-        if self.query is None:
-            return self._ask_transcript(now)
-        match self._on_new_question:
-            case "queue":
-                self._is_pending = True
-                return [
-                    self._waiting(
-                        "answer_in_progress",
-                        "Asked after the running answer.",
-                        question=self._transcript.text(),
-                    )
-                ]
-            case "interrupt":
-                return [*self._interrupt("new_question", now), *self._ask_transcript(now)]
-            case "ignore":
-                for _ in range(asking):
-                    self._transcript.drop(index)
-                    index -= 1
-                return [self._waiting("answer_in_progress", "Ignored: an answer is running.")]
-            case mode:
-                assert_never(mode)
+            return self._hear_nothing(chunk, now)
+        self._speculations = 0
+        effects = self._follow(self._listener.hear_final(chunk, text, now, self._unanswered()), now)
+        return effects + self._discard_unless(chunk.speaker, "", now)
 
-    def _hear_nothing(self, chunk: AsrChunk) -> list[Effect]:
+    def _hear_nothing(self, chunk: AsrChunk, now: float) -> list[Effect]:
+        if chunk.end_of_turn:
+            ask = self._listener.end_turn(chunk.speaker, now)
+            return [] if ask is None else self._follow(ask, now)
         # Recognisers send empty finals all through a silence: one error says it.
-        if chunk.end_of_turn or self._reported_empty:
+        if self._reported_empty:
             return []
         self._reported_empty = True
         return [self._error("EMPTY_QUESTION", "A final chunk came without text.", id=chunk.id)]
 
-    def _asking_segments(self, index: int) -> int:
-        """How many segments, counted back from `index`, ask a question: 0, 1 or 2."""
-        segments = self._transcript.segments
-        newest = segments[index]
-        if self._is_question(newest.text):
-            newest.is_question = True
-            return 1
-        before = segments[index - 1] if index > 0 else None
-        # What was a question by itself does not become one again with every word that follows.
-        if before is None or before.is_question or newest.heard_at - before.heard_at > self._settings.merge_seconds:
-            return 0
-        before.is_question = newest.is_question = self._is_question(f"{before.text} {newest.text}")
-        return 2 if newest.is_question else 0
+    def _unanswered(self) -> list[Segment]:
+        """The segments of the running question while none of its answer has left."""
+        return self.query.segments if self.query is not None and not self.query.frames else []
+
+    def _follow(self, decision: Decision, now: float) -> list[Effect]:
+        match decision:
+            case Keep(reason, note, verdict):
+                return [self._waiting(reason, note, verdict=verdict and VerdictNote.of(verdict))]
+            case Wait(verdict, seconds, reason):
+                return [self._waiting(reason, "This may go on.", verdict=VerdictNote.of(verdict, seconds))]
+            case Ask():
+                return self._decide(decision, now)
+            case Guess():
+                return self._speculate(decision, now)
+            case _:
+                assert_never(decision)
+
+    def _decide(self, ask: Ask, now: float) -> list[Effect]:
+        if ask.extends:
+            speakers = [ask.speaker, *(segment.speaker for segment in self._unanswered())]
+            return [*self._interrupt("question_extended", now), *self._ask_heard(ask, speakers, now)]
+        if self._paused:
+            self._pending[ask.speaker] = ask
+            return []
+        if self.query is None:
+            return self._ask_heard(ask, [ask.speaker], now)
+        match self._on_new_question:
+            case "queue":
+                self._pending[ask.speaker] = ask
+                text = join(self._listener.transcript.of(*self._pending))
+                note = "Asked after the running answer."
+                return [self._waiting("answer_in_progress", note, question=text, verdict=VerdictNote.of(ask.verdict))]
+            case "interrupt":
+                return [*self._interrupt("new_question", now), *self._ask_heard(ask, [ask.speaker], now)]
+            case "ignore":
+                transcript = self._listener.transcript
+                transcript.drop([segment for segment in transcript.of(ask.speaker) if segment.asks is not None])
+                note = "Ignored: an answer is running."
+                return [self._waiting("answer_in_progress", note, verdict=VerdictNote.of(ask.verdict))]
+            case mode:
+                assert_never(mode)
 
     def _waiting(self, reason: str, note: str, **fields: Any) -> Send:
         return self._status("waiting_for_question", reason=reason, note=note, **fields)
 
     # Asking
 
-    def _ask_transcript(self, now: float) -> list[Effect]:
-        self._is_pending = False
-        return self._ask(self._transcript.take(), now, stage="analyzing")
-
     def _ask_pending(self, now: float) -> list[Effect]:
-        if self._is_pending and not self._paused and self.query is None:
-            return self._ask_transcript(now)
-        return []
+        if not self._pending or self._paused or self.query is not None:
+            return []
+        newest = list(self._pending.values())[-1]
+        return self._ask_heard(newest, list(self._pending), now)
 
-    def _ask(self, text: str, now: float, stage: Literal["analyzing", "instant_query"]) -> list[Effect]:
+    def _ask_heard(self, newest: Ask, speakers: list[Speaker], now: float) -> list[Effect]:
+        """Ask what these speakers have said; it leaves the talk."""
+        segments = self._listener.take(*speakers)
+        for speaker in speakers:
+            self._pending.pop(speaker, None)
+        asked = self._phrase(segments, newest.verdict)
+        guess, effects = self._confirm(asked, now)
+        query = self._new_query(asked[0], now) if guess is None else guess.query
+        query.question, query.asked_at = asked[0], now
+        query.segments, query.waited = segments, newest.waited
+        self.query = query
+        verdict = VerdictNote.of(newest.verdict, newest.waited)
+        effects += self._announce(query, "analyzing", reason=newest.reason, verdict=verdict)
+        if guess is None:
+            return [*effects, self._start(query, asked[1])]
+        for event in guess.held:
+            effects += self.answer_event(query.query_id, event, now)
+        return effects
+
+    # Asking early
+
+    def _speculate(self, guess: Guess, now: float) -> list[Effect]:
+        """Begin on a partial, unless a guess that is taken back would stay in the provider's memory."""
+        is_free = self.query is None and self._speculation is None and not self._pending and not self._paused
+        forgets = self._is_stateless or self._conversation_id is None
+        if not is_free or not forgets or self._speculations >= MAX_SPECULATIONS:
+            return []
+        self._speculations += 1
+        asked = self._phrase(guess.segments, guess.verdict)
+        query = self._new_query(asked[0], now)
+        self._speculation = Speculation(query, guess.speaker, plain(guess.segments[-1].text), asked)
+        return [self._start(query, asked[1])]
+
+    def _confirm(self, asked: tuple[str, str], now: float) -> tuple[Speculation | None, list[Effect]]:
+        """Return what was begun early if it is what is asked now, else what takes it back."""
+        guess = self._speculation
+        if guess is not None and [plain(text) for text in guess.asked] == [plain(text) for text in asked]:
+            self._speculation = None
+            return guess, []
+        return None, self._discard(now)
+
+    def _discard(self, now: float) -> list[Effect]:
+        guess, self._speculation = self._speculation, None
+        if guess is None:
+            return []
+        return [CancelQuery(guess.query.query_id, "speculation_discarded", guess.query.timing(now))]
+
+    def _discard_unless(self, speaker: Speaker, text: str, now: float) -> list[Effect]:
+        """Take back what was begun early for this speaker, unless these are still the words."""
+        guess = self._speculation
+        if guess is None or guess.speaker != speaker or guess.said == plain(text):
+            return []
+        return self._discard(now)
+
+    def _hold(self, guess: Speculation, event: AnswerEvent, now: float) -> list[Effect]:
+        guess.held.append(event)
+        guess.size += len(event.text) if isinstance(event, TextDelta | TextReplaced) else 1
+        return self._discard(now) if guess.size > MAX_HELD_CHARS else []
+
+    def _phrase(self, segments: list[Segment], verdict: Verdict) -> tuple[str, str]:
+        """What is asked, and the talk before it, by `QUERY_SCOPE`."""
+        whole = join(segments)
+        if verdict.is_follow_up and self._is_stateless and len(segments) == 1:
+            whole = f"{self._last_question} {whole}".lstrip()  # nobody else remembers what it follows
+        if self._settings.query_scope == "aggregated":
+            return whole, ""
+        first = next((index for index, segment in enumerate(segments) if segment.asks is not None), 0)
+        talk, question = join(segments[:first]), join(segments[first:])
+        before, found, after = question.partition(verdict.question) if verdict.question else ("", "", question)
+        context = " ".join(filter(None, [talk, before.strip()]))
+        if verdict.is_follow_up:
+            return whole, context
+        return found + after, context
+
+    def _new_query(self, text: str, now: float) -> RunningQuery:
         self._queries += 1
-        query_id = f"{self._connection_id}-{self._queries}"
-        mode: Literal["instant"] | None = "instant" if stage == "instant_query" else None
-        self.query = RunningQuery(query_id, text, now, mode)
+        return RunningQuery(f"{self._connection_id}-{self._queries}", text, now)
+
+    def _announce(
+        self, query: RunningQuery, stage: Literal["analyzing", "instant_query"], **fields: Any
+    ) -> list[Effect]:
+        self._last_question = query.question
+        told = {"question": query.question, "mode": query.mode, "query_id": query.query_id}
+        return [
+            self._status(stage, note="A question was heard.", **told, **fields),
+            self._status("querying_rag", note="Looking for an answer.", **told),
+        ]
+
+    def _start(self, query: RunningQuery, context: str = "") -> StartQuery:
         question = Question(
-            text=text,
+            text=query.question,
             user=f"ws-user-{self.session_id}",
             conversation_id=self._conversation_id,
+            context=context,
             inputs=self._inputs,
         )
-        return [
-            self._status(stage, question=text, mode=mode, query_id=query_id, note="A question was heard."),
-            self._status("querying_rag", question=text, mode=mode, query_id=query_id, note="Looking for an answer."),
-            StartQuery(query_id, question),
-        ]
+        return StartQuery(query.query_id, question)
 
     def _interrupt(self, reason: str, now: float) -> list[Effect]:
         """End the running query, if any: first the cancel, then the word, so that nothing can follow it."""
         if self.query is None:
-            return []
+            return self._discard(now)
         query, self.query = self.query, None
         return [
             CancelQuery(query.query_id, reason, query.timing(now)),
@@ -338,12 +412,13 @@ class SessionState:
         match message.action:
             case "pause":
                 self._paused = True
-                return [self._status("paused", note="Chunks are ignored until resume.")]
+                self._listener.partials.clear()
+                return [*self._discard(now), self._status("paused", note="Chunks are ignored until resume.")]
             case "resume":
                 self._paused = False
                 return [self._status("listening", note="Listening again."), *self._ask_pending(now)]
             case "cancel":
-                self._is_pending = False
+                self._give_up_pending()
                 return [*self._interrupt("cancelled", now), self._status("idle", reason="cancelled")]
             case "reset":
                 effects = self._interrupt("reset", now)
@@ -352,7 +427,6 @@ class SessionState:
                 return [*effects, self._status("listening", reason="reset", note="Everything is forgotten.")]
             case "stop":
                 effects = self._interrupt("stopped", now)
-                self._is_pending = False
                 return [*effects, self._status("closed", reason="stopped", note="Goodbye."), Close(1000)]
             case "instant_query":
                 return self._instant_query(message, now)
@@ -364,20 +438,29 @@ class SessionState:
             text = message.text.replace("\0", " ").strip()
             if not text:
                 return [self._error("EMPTY_QUESTION", "The instant query has no text.", id=message.id)]
-        elif self._last_final is None:
+        elif (last := self._listener.last_final) is None:
             return [self._error("NO_FINAL_ASR", "Nothing final has been heard yet.", id=message.id)]
         else:
-            text = self._last_final.text
-            if self._transcript.segments and self._transcript.segments[-1] is self._last_final:
-                self._transcript.drop(-1)
-        self._is_pending = False
-        return [*self._interrupt("instant_query", now), *self._ask(text, now, stage="instant_query")]
+            text = last.text
+            self._listener.transcript.drop([last])
+        self._give_up_pending()
+        effects = self._interrupt("instant_query", now)
+        self.query = query = self._new_query(text, now)
+        query.mode = "instant"
+        return [*effects, *self._announce(query, "instant_query"), self._start(query)]
+
+    def _give_up_pending(self) -> None:
+        """Nothing that was heard asks any more by itself; its text stays in the talk."""
+        self._pending.clear()
+        self._listener.give_up()
 
     # What the provider brings
 
     def answer_event(self, query_id: str, event: AnswerEvent, now: float) -> list[Effect]:
         """Take one event of a query; those of a query that is no longer running change nothing."""
-        query = self.query
+        guess, query = self._speculation, self.query
+        if guess is not None and guess.query.query_id == query_id:
+            return self._hold(guess, event, now)
         if query is None or query.query_id != query_id:
             return []
         match event:
@@ -404,7 +487,9 @@ class SessionState:
 
     def answer_failed(self, query_id: str, error: RagError, now: float) -> list[Effect]:
         """End a query that has no answer, or no more of it: the one place where an error becomes text."""
-        query = self.query
+        guess, query = self._speculation, self.query
+        if guess is not None and guess.query.query_id == query_id:
+            self._speculation = None  # the final will ask again
         if query is None or query.query_id != query_id:
             return []
         content = "" if query.frames else error.sentence_zh if _HAN.search(query.question) else error.sentence

@@ -24,8 +24,9 @@ async def realtime_asr(websocket: WebSocket, runtime: RuntimeDep) -> None:
     session = SessionState(
         connection_id,
         runtime.settings,
-        is_question=lambda text: judge(text).is_question,
+        judge=judge,
         connection_id=connection_id[:8],
+        is_stateless=getattr(runtime.provider, "is_stateless", False),
     )
 
     async def send(text: str) -> None:

@@ -164,7 +164,7 @@ class DifyClient:
     ) -> httpx.Response:
         body = {
             "query": question.text,
-            "inputs": dict(question.inputs),
+            "inputs": self._inputs(question),
             "user": question.user,
             "response_mode": self._settings.dify_response_mode,
             "conversation_id": conversation_id or "",
@@ -194,6 +194,10 @@ class DifyClient:
         except httpx.HTTPError as error:
             # It may have arrived: asking again could ask twice.
             raise RagUnavailable(f"the connection broke before the response: {error}") from error
+
+    def _inputs(self, question: Question) -> dict[str, Any]:
+        name = self._settings.context_input
+        return {**question.inputs, **({name: question.context} if name and question.context else {})}
 
     # Reading
 

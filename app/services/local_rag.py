@@ -26,6 +26,8 @@ SNIPPET_CHARS = 300
 class LocalRag:
     """Answers from an index. All sessions share its one thread: a question takes milliseconds."""
 
+    is_stateless = True
+
     def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor) -> None:
         self._knowledge = knowledge
         self._thread = thread

@@ -30,7 +30,11 @@ __all__ = [
 
 
 class RagProvider(Protocol):
-    """Anything that answers questions. One instance serves all sessions at once."""
+    """Anything that answers questions. One instance serves all sessions at once.
+
+    One that remembers nothing of a conversation may say so with an attribute `is_stateless = True`: then a question may
+    be begun early and taken back at any time (`SPECULATE`).
+    """
 
     def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Yield the answer as it arrives, `AnswerEnd` last.

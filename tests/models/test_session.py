@@ -7,18 +7,16 @@ from typing import Any
 from app.errors import RagError, RagTimeout
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
+from app.models.listening import Judge
 from app.models.messages import Ack, Answer, AsrChunk, Configure, Control, FinalAnswer, Status
-from app.models.session import REMEMBERED_SEGMENTS, SessionState
+from app.models.session import SessionState
+from app.models.transcript import REMEMBERED_IDS
+from tests.models.judges import judge_by_signs, judge_by_words
 from tests.service import make_settings
 
 
-def asks(text: str) -> bool:
-    """Stands for the detector: a question mark asks."""
-    return "?" in text
-
-
-def new_session(**settings: Any) -> SessionState:
-    session = SessionState("s1", make_settings(**settings), is_question=asks, connection_id="c1")
+def new_session(judge: Judge = judge_by_signs, **settings: Any) -> SessionState:
+    session = SessionState("s1", make_settings(**settings), judge=judge, connection_id="c1")
     session.connect()
     return session
 
@@ -57,11 +55,9 @@ def test_the_context_is_bounded_by_whole_segments_and_the_newest_stays_whole() -
 
 
 def test_two_finals_are_only_joined_within_the_merge_time() -> None:
-    def is_joined(text: str) -> bool:
-        return text == "what is it"
-
+    judge = judge_by_words("what is it")
     for gap, expected in [(2.0, ["what is it"]), (2.1, [])]:
-        session = SessionState("s1", make_settings(), is_question=is_joined)
+        session = new_session(judge)
         session.receive(final("what is"), now=10)
         assert asked(session.receive(final("it"), now=10 + gap)) == expected
 
@@ -92,7 +88,7 @@ def test_a_correction_of_an_earlier_segment_is_not_the_last_final() -> None:
 
 def test_only_the_latest_segments_are_remembered_after_they_were_asked() -> None:
     session = new_session()
-    for number in range(REMEMBERED_SEGMENTS + 1):
+    for number in range(REMEMBERED_IDS + 1):
         session.receive(Control(action="cancel"), now=1)
         session.receive(final("?", segment_id=number), now=1)
     session.receive(Control(action="cancel"), now=1)
@@ -101,7 +97,7 @@ def test_only_the_latest_segments_are_remembered_after_they_were_asked() -> None
 
 
 def test_an_ignored_question_of_two_segments_leaves_the_buffer() -> None:
-    session = SessionState("s1", make_settings(), is_question=lambda text: text in {"first", "who is it"})
+    session = new_session(judge_by_words("first", "who is it"))
     session.receive(Configure(on_new_question="ignore"), now=1)
     session.receive(final("first"), now=1)
     session.receive(final("kept"), now=1)

@@ -1,0 +1,163 @@
+"""What was said and not yet asked, by whom; and what is only a recogniser repeating itself."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import regex
+
+from app.models.verdicts import Verdict
+
+Speaker = str | None
+SegmentId = str | int | None
+# new: a further segment. replaced: one in the buffer, corrected. repeated: nothing new.
+# extended: one that left the buffer has grown.
+Placement = Literal["new", "replaced", "repeated", "extended"]
+
+# How many segments are remembered after they left the buffer, so that a late repetition is known as one.
+REMEMBERED_IDS = 256
+# How many finals back the words are compared where the recogniser gives no ids: WhisperLive repeats ten.
+REMEMBERED_FINALS = 12
+# How many speakers may have talk in the buffer; beyond, the one longest silent is dropped.
+MAX_SPEAKERS = 16
+
+_NOT_WORDS = regex.compile(r"[^\p{L}\p{N}]+")
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\Z")
+
+
+def plain(text: str) -> str:
+    """The words alone: two finals that differ by case, spaces or punctuation say the same."""
+    return _NOT_WORDS.sub(" ", text.casefold()).strip()
+
+
+def extends(longer: str, shorter: str) -> bool:
+    """Whether one plain text is the other with more words at its end."""
+    if not longer.startswith(shorter) or len(longer) == len(shorter):
+        return False
+    return longer[len(shorter)] == " " or bool(_UNSPACED.search(shorter))
+
+
+@dataclass(slots=True)
+class Segment:
+    """One final piece of transcript, `heard_at` in seconds of the conversation's clock.
+
+    `asks` tells how its words were judged. `is_provisional`: no final has come yet, a partial stands for it.
+    """
+
+    text: str
+    heard_at: float
+    segment_id: SegmentId = None
+    speaker: Speaker = None
+    language: str | None = None
+    is_provisional: bool = False
+    asks: Verdict | None = None
+    words: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.words = plain(self.text)
+
+
+class Transcript:
+    """The segments since the last asked question, in the order they were said.
+
+    Of each speaker's, at most `limit` characters are kept, joined: whole segments, the oldest of which drop first; the
+    newest always stays. Finals of a speaker at most `merge_seconds` apart may be one utterance.
+    """
+
+    def __init__(self, limit: int, merge_seconds: float) -> None:
+        self.segments: list[Segment] = []
+        self._limit = limit
+        self._merge_seconds = merge_seconds
+        self._gone: OrderedDict[str | int, Segment] = OrderedDict()
+        self._finals: deque[Segment] = deque(maxlen=REMEMBERED_FINALS)
+
+    def put(self, segment: Segment) -> tuple[Placement, Segment]:
+        """Place a segment; return how, and the older segment it has to do with (else itself)."""
+        older = self._same_utterance(segment)
+        if older is None:
+            self.append(segment)
+            return "new", segment
+        if any(known is older for known in self.segments):
+            if segment.text != older.text:
+                self.replace(older, segment)
+                return "replaced", older
+        elif extends(segment.words, older.words):
+            return "extended", older
+        older.heard_at = segment.heard_at
+        older.is_provisional = False
+        return "repeated", older
+
+    def _same_utterance(self, segment: Segment) -> Segment | None:
+        if segment.segment_id is not None:
+            for known in self.segments:
+                if known.segment_id == segment.segment_id:
+                    return known
+            if (gone := self._gone.get(segment.segment_id)) is not None:
+                return gone
+        mine = [known for known in self._finals if known.speaker == segment.speaker]
+        for known in reversed(mine):
+            if segment.segment_id is not None and not known.is_provisional:
+                continue  # its id says that it is another one
+            is_recent = segment.heard_at - known.heard_at <= self._merge_seconds or known.is_provisional
+            is_newest = known is mine[-1]
+            if is_recent and (segment.words == known.words or (is_newest and extends(segment.words, known.words))):
+                return known
+        return None
+
+    def append(self, segment: Segment) -> None:
+        kept = self.with_(segment)
+        self._finals.append(segment)
+        self.segments.append(segment)
+        self.drop([known for known in self.of(segment.speaker) if not any(known is other for other in kept)])
+        speakers = list(dict.fromkeys(known.speaker for known in reversed(self.segments)))
+        for silent in speakers[MAX_SPEAKERS:]:
+            self.drop(self.of(silent))
+
+    def with_(self, segment: Segment) -> list[Segment]:
+        """What this speaker's segments would be with one more."""
+        mine = [*self.of(segment.speaker), segment]
+        while len(mine) > 1 and len(join(mine)) > self._limit:
+            del mine[0]
+        return mine
+
+    def replace(self, older: Segment, segment: Segment) -> None:
+        """Put a corrected or longer version in the place of a segment."""
+        self.segments = [segment if known is older else known for known in self.segments]
+        if any(known is older for known in self._finals):
+            finals = [segment if known is older else known for known in self._finals]
+            self._finals = deque(finals, maxlen=REMEMBERED_FINALS)
+
+    def of(self, *speakers: Speaker) -> list[Segment]:
+        return [segment for segment in self.segments if segment.speaker in speakers]
+
+    def before(self, segment: Segment) -> Segment | None:
+        """The same speaker's final just before, if it is near enough to belong to it."""
+        mine = self.of(segment.speaker)
+        index = next(index for index, known in enumerate(mine) if known is segment)
+        if index == 0 or segment.heard_at - mine[index - 1].heard_at > self._merge_seconds:
+            return None
+        return mine[index - 1]
+
+    def drop(self, segments: Iterable[Segment]) -> None:
+        """Take these out; a repetition of them is still known as one."""
+        for segment in list(segments):
+            if not any(known is segment for known in self.segments):
+                continue
+            self.segments = [known for known in self.segments if known is not segment]
+            if segment.segment_id is not None:
+                self._gone[segment.segment_id] = segment
+                self._gone.move_to_end(segment.segment_id)
+                if len(self._gone) > REMEMBERED_IDS:
+                    self._gone.popitem(last=False)
+
+    def put_back(self, segments: list[Segment]) -> None:
+        """Undo the `drop` of segments that were asked: they are said again, as one question with what follows."""
+        self.segments = [*segments, *self.segments]
+
+
+def join(segments: Iterable[Segment]) -> str:
+    # One space, also before Chinese: the border of a segment is information.
+    return " ".join(segment.text for segment in segments)

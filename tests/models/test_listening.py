@@ -1,0 +1,603 @@
+"""The moment of asking, and one utterance for one question: plain calls with times, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.errors import RagTimeout
+from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
+from app.models.effects import CancelQuery, Effect, Send, StartQuery
+from app.models.listening import Judge
+from app.models.messages import AsrChunk, Configure, Control, Status
+from app.models.session import MAX_HELD_CHARS, SessionState
+from app.models.transcript import MAX_SPEAKERS, extends, plain
+from app.models.verdicts import Verdict
+from tests.models.judges import judge_by_signs, judge_by_words
+from tests.service import make_settings
+
+
+class Talk:
+    """A session and its clock: time passes as it would, with a tick whenever one is due."""
+
+    def __init__(self, judge: Judge = judge_by_signs, *, is_stateless: bool = False, **settings: Any) -> None:
+        self.session = SessionState("s1", make_settings(**settings), judge=judge, is_stateless=is_stateless)
+        self.session.connect()
+        self.now = 0.0
+        self.effects: list[Effect] = []
+
+    def later(self, seconds: float) -> list[Effect]:
+        """Let time pass; return what it brought about."""
+        end = self.now + seconds
+        effects: list[Effect] = []
+        while (due := self.session.deadline()) is not None and due <= end:
+            self.now = max(self.now, due)
+            effects += self.session.tick(self.now)
+        self.now = end
+        self.effects += effects
+        return effects
+
+    def say(self, text: str, **fields: Any) -> list[Effect]:
+        return self._receive(AsrChunk(text=text, is_final=True, **fields))
+
+    def begin(self, text: str, **fields: Any) -> list[Effect]:
+        return self._receive(AsrChunk(text=text, **fields))
+
+    def control(self, action: Any, **fields: Any) -> list[Effect]:
+        return self._receive(Control(action=action, **fields))
+
+    def configure(self, **fields: Any) -> list[Effect]:
+        return self._receive(Configure(**fields))
+
+    def _receive(self, message: Any) -> list[Effect]:
+        effects = self.session.receive(message, self.now)
+        self.effects += effects
+        return effects
+
+    def answers(self, text: str = "text") -> None:
+        assert self.session.query is not None
+        self.effects += self.session.answer_event(self.session.query.query_id, TextDelta(text), self.now)
+
+    @property
+    def asked(self) -> list[str]:
+        return asked(self.effects)
+
+
+def asked(effects: list[Effect]) -> list[str]:
+    return [effect.question.text for effect in effects if isinstance(effect, StartQuery)]
+
+
+def statuses(effects: list[Effect]) -> list[Status]:
+    return [effect.frame for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Status)]
+
+
+def reasons(effects: list[Effect]) -> list[str | None]:
+    return [status.reason for status in statuses(effects)]
+
+
+# The moment
+
+
+def test_a_complete_question_is_asked_at_once_and_says_why() -> None:
+    talk = Talk()
+    analyzing, _ = statuses(talk.say("RAG?"))
+    assert analyzing.verdict is not None
+    assert (analyzing.verdict.is_question, analyzing.verdict.wait_ms) == (True, 0)
+    assert talk.asked == ["RAG?"]
+
+
+def test_a_statement_says_why_it_is_none() -> None:
+    (waiting,) = statuses(Talk().say("RAG.", language="de"))
+    assert waiting.verdict is not None
+    assert (waiting.verdict.is_question, waiting.verdict.reason, waiting.verdict.language) == (False, "statement", "de")
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_ms"), [("what is the? ...", 1200), ("RAG (?)", 725)], ids=["not complete", "not sure"]
+)
+def test_a_question_that_may_go_on_is_waited_for(text: str, wait_ms: int) -> None:
+    talk = Talk()
+    (waiting,) = statuses(talk.say(text))
+    assert waiting.reason == "may_continue"
+    assert waiting.verdict is not None
+    assert waiting.verdict.wait_ms == wait_ms
+    assert asked(talk.later(wait_ms / 1000 - 0.01)) == []
+    effects = talk.later(0.01)
+    assert asked(effects) == [text]
+    verdict = statuses(effects)[0].verdict
+    assert verdict is not None
+    assert verdict.wait_ms == wait_ms
+    assert talk.session.query is not None
+    assert talk.session.query.timing(talk.now).wait_ms == wait_ms
+
+
+def test_the_end_of_the_turn_asks_at_once() -> None:
+    talk = Talk()
+    talk.say("what is the? ...", end_of_turn=True)
+    assert talk.asked == ["what is the? ..."]
+
+
+def test_an_empty_end_of_turn_ends_the_wait() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    assert asked(talk.say("", end_of_turn=True)) == ["what is the? ..."]
+    assert talk.say("", end_of_turn=True)[1:] == []
+    assert asked(talk.later(10)) == []
+
+
+def test_a_partial_of_that_speaker_stretches_the_wait() -> None:
+    talk = Talk()
+    talk.say("what is the? ...", speaker="anna")
+    for _ in range(5):
+        talk.later(1.0)
+        talk.begin("price", speaker="anna")
+        talk.begin("hello", speaker="ben")
+    assert talk.asked == []
+    talk.later(1.1)
+    assert talk.asked == []
+    talk.later(0.2)
+    assert talk.asked == ["what is the? ..."]
+
+
+def test_a_final_completes_what_was_waited_for() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    assert asked(talk.say("price")) == ["what is the? ... price"]
+
+
+def test_a_final_that_leaves_it_open_is_waited_for_again() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    talk.later(1)
+    assert reasons(talk.say("price of the ...")) == ["may_continue"]
+    talk.later(1)
+    assert talk.asked == []
+    talk.later(0.2)
+    assert talk.asked == ["what is the? ... price of the ..."]
+
+
+def test_the_text_of_a_wait_that_was_given_up_stays_in_the_talk() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    talk.control("cancel")
+    assert asked(talk.later(5)) == []
+    assert asked(talk.say("price?")) == ["what is the? ... price?"]
+
+
+def test_a_wait_that_ends_while_paused_is_asked_on_resume() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    talk.control("pause")
+    assert talk.later(5) == []
+    assert asked(talk.control("resume")) == ["what is the? ..."]
+
+
+def test_a_wait_that_ends_during_an_answer_follows_the_mode() -> None:
+    talk = Talk()
+    talk.say("RAG?")
+    talk.answers()
+    talk.later(3)
+    talk.say("what is the? ...")
+    assert reasons(talk.later(2)) == ["answer_in_progress"]
+
+
+# A question that went on after it was asked
+
+
+def test_words_that_go_on_with_a_question_before_its_first_text_make_it_one() -> None:
+    talk = Talk()
+    talk.say("what is the price?")
+    talk.later(1)
+    effects = talk.say("of the red one")
+    assert [status.stage for status in statuses(effects)] == ["interrupting", "analyzing", "querying_rag"]
+    assert reasons(effects)[0] == "question_extended"
+    assert any(isinstance(effect, CancelQuery) for effect in effects)
+    assert talk.asked[-1] == "what is the price? of the red one"
+
+
+@pytest.mark.parametrize("text", ["thank you", "of the red one"], ids=["another sentence", "too late"])
+def test_other_words_leave_the_running_question_alone(text: str) -> None:
+    talk = Talk()
+    talk.say("what is the price?")
+    talk.later(3 if text.startswith("of") else 1)
+    assert reasons(talk.say(text)) == ["not_a_question"]
+    assert talk.asked == ["what is the price?"]
+
+
+def test_another_speaker_does_not_extend_a_question() -> None:
+    talk = Talk()
+    talk.say("what is the price?", speaker="anna")
+    assert reasons(talk.say("of the red one", speaker="ben")) == ["not_a_question"]
+
+
+def test_words_behind_another_question_do_not_extend_the_running_one() -> None:
+    talk = Talk()
+    talk.say("what is the price?")
+    talk.say("where is it?")
+    assert reasons(talk.say("of the red one")) == ["not_a_question"]
+
+
+def test_a_question_of_two_speakers_is_extended_whole() -> None:
+    talk = Talk()
+    talk.say("RAG?", speaker="anna")
+    talk.say("Why?", speaker="ben")
+    talk.say("Where is it?", speaker="anna")
+    talk.session.answer_event("c-1", AnswerEnd(incomplete=True), talk.now)
+    talk.say("of the old one", speaker="anna")
+    assert talk.asked[-1] == "Why? Where is it? of the old one"
+
+
+def test_after_the_first_text_a_longer_final_is_a_new_question() -> None:
+    talk = Talk()
+    talk.say("how do I?")
+    talk.answers()
+    effects = talk.say("how do I reset it?")
+    assert reasons(effects) == ["answer_in_progress"]
+
+
+# One utterance, one question
+
+
+@pytest.mark.parametrize(
+    "again", ["What is RAG?", "what is rag?", "What is RAG", " what, is RAG ?"], ids=["equal", "case", "mark", "signs"]
+)
+def test_the_same_words_again_are_no_second_question(again: str) -> None:
+    talk = Talk(judge_by_words("What is RAG?", "what is rag?", "What is RAG", "what, is RAG ?"))
+    talk.say("What is RAG?")
+    talk.later(1.9)
+    assert reasons(talk.say(again)) == ["duplicate"]
+    assert len(talk.asked) == 1
+
+
+def test_the_same_words_later_are_a_new_question() -> None:
+    talk = Talk()
+    talk.say("What is RAG?")
+    talk.answers()
+    talk.later(2.1)
+    assert reasons(talk.say("What is RAG?")) == ["answer_in_progress"]
+
+
+def test_a_final_that_grows_is_one_segment() -> None:
+    talk = Talk(judge_by_words("how do I reset it"))
+    for text in ["how", "how do", "how do I", "how do I reset it"]:
+        talk.say(text)
+        talk.later(0.3)
+    assert talk.asked == ["how do I reset it"]
+
+
+def test_a_question_that_grows_after_it_was_asked_is_asked_again_whole() -> None:
+    talk = Talk(judge_by_words("how do I", "how do I reset it"))
+    talk.say("First.")
+    talk.say("how do I")
+    talk.later(0.3)
+    assert reasons(talk.say("how do I reset it"))[0] == "question_extended"
+    assert talk.asked == ["First. how do I", "First. how do I reset it"]
+
+
+def test_a_repetition_with_a_question_mark_ends_the_wait() -> None:
+    talk = Talk()
+    talk.say("what is the? ...", segment_id=1)
+    assert asked(talk.say("What is the?", segment_id=1)) == ["What is the?"]
+
+
+def test_a_repetition_at_the_end_of_the_turn_ends_the_wait() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    assert asked(talk.say("what is the? ...", end_of_turn=True)) == ["what is the? ..."]
+
+
+def test_different_ids_are_different_segments_though_the_words_are_equal() -> None:
+    talk = Talk()
+    talk.say("yes", segment_id=1)
+    talk.say("yes", segment_id=2)
+    assert asked(talk.say("RAG?")) == ["yes yes RAG?"]
+
+
+def test_an_asked_segment_that_comes_corrected_is_no_second_question() -> None:
+    talk = Talk()
+    talk.say("what is rack?", segment_id="t1")
+    talk.answers()
+    assert reasons(talk.say("What is RAG, please?", segment_id="t1")) == ["duplicate"]
+    talk.later(60)
+    assert reasons(talk.say("what is rack? More", segment_id="t1")) == ["duplicate"]
+
+
+def test_a_window_of_finals_that_is_sent_again_and_again_asks_once() -> None:
+    talk = Talk()
+    window = ["We have a pump.", "It is red.", "What does it cost?", "It leaks."]
+    for _ in range(20):
+        for text in window:
+            talk.say(text)
+        talk.later(1)
+    assert talk.asked == ["We have a pump. It is red. What does it cost?"]
+
+
+@pytest.mark.parametrize(
+    ("longer", "shorter", "expected"),
+    [
+        ("how do", "how", True),
+        ("however", "how", False),
+        ("how", "how", False),
+        ("怎么配置密钥", "怎么配置", True),
+        ("now how", "how", False),
+    ],
+)
+def test_a_text_extends_another_by_whole_words(longer: str, shorter: str, expected: bool) -> None:
+    assert extends(plain(longer), plain(shorter)) is expected
+
+
+# Partials that no final follows
+
+
+def test_a_partial_that_stands_alone_is_taken_as_final() -> None:
+    talk = Talk()
+    talk.begin("what")
+    talk.begin("what is RAG?")
+    assert asked(talk.later(3.9)) == []
+    effects = talk.later(0.1)
+    assert asked(effects) == ["what is RAG?"]
+    assert reasons(effects)[0] == "stale_partial"
+    assert reasons(talk.say("What is RAG?")) == ["duplicate"]
+
+
+def test_its_late_final_is_known_however_late_it_comes() -> None:
+    talk = Talk()
+    talk.begin("what is RAG?")
+    talk.later(30)
+    assert reasons(talk.say("What is RAG?")) == ["duplicate"]
+    assert talk.asked == ["what is RAG?"]
+
+
+def test_a_stale_statement_is_kept_in_the_talk() -> None:
+    talk = Talk()
+    talk.begin("We have a pump")
+    assert reasons(talk.later(4)) == ["stale_partial"]
+    assert asked(talk.say("what is its price?")) == ["We have a pump what is its price?"]
+
+
+def test_a_final_or_silence_takes_the_partial_away() -> None:
+    talk = Talk()
+    talk.begin("what is")
+    talk.say("It is.")
+    talk.begin("so")
+    talk.begin("")
+    talk.begin("and")
+    talk.control("pause")
+    assert talk.later(60) == []
+
+
+# Speakers, confidence, push-to-talk
+
+
+def test_speakers_are_kept_apart() -> None:
+    talk = Talk(judge_by_words("where is it", "it?"))
+    talk.say("where is", speaker="anna")
+    talk.say("I see.", speaker="ben")
+    assert asked(talk.say("it?", speaker="ben")) == ["I see. it?"]
+    assert asked(talk.control("instant_query")) == ["it?"]
+
+
+def test_only_the_questions_of_configured_speakers_count() -> None:
+    talk = Talk()
+    talk.configure(speakers=["guest"])
+    assert reasons(talk.say("May I help?", speaker="clerk")) == ["other_speaker"]
+    assert reasons(talk.say("May I?")) == ["other_speaker"]
+    assert asked(talk.say("RAG?", speaker="guest")) == ["RAG?"]
+    talk.control("cancel")
+    talk.configure(speakers=[])
+    assert asked(talk.say("May I now?", speaker="clerk")) == ["May I help? May I now?"]
+
+
+def test_pending_questions_of_two_speakers_are_asked_together_in_the_order_they_were_said() -> None:
+    talk = Talk()
+    talk.say("RAG?", speaker="anna")
+    talk.say("Why?", speaker="ben")
+    talk.say("Where?", speaker="anna")
+    talk.say("Or when?", speaker="ben")
+    assert talk.session.query is not None
+    talk.control("resume")
+    assert talk.asked == ["RAG?"]
+    effects = talk.session.answer_event(talk.session.query.query_id, AnswerEnd(incomplete=True), talk.now)
+    assert asked(effects) == ["Why? Where? Or when?"]
+
+
+def test_the_number_of_speakers_is_bounded() -> None:
+    talk = Talk()
+    for number in range(3 * MAX_SPEAKERS):
+        talk.begin("hm", speaker=f"s{number}")
+        talk.say("talk", speaker=f"s{number}")
+        talk.begin("hm", speaker=f"s{number}")
+    assert len(reasons(talk.later(10))) == MAX_SPEAKERS
+    assert asked(talk.say("RAG?", speaker="s0")) == ["RAG?"]
+
+
+def test_a_low_confidence_does_not_ask_by_itself() -> None:
+    talk = Talk()
+    assert reasons(talk.say("RAG?", confidence=0.39)) == ["low_confidence"]
+    assert asked(talk.say("really?", confidence=0.4)) == ["RAG? really?"]
+
+
+# What is asked
+
+
+def scope(talk: Talk, *texts: str) -> tuple[str, str]:
+    effects: list[Effect] = []
+    for text in texts:
+        effects = talk.say(text)
+    (start,) = [effect for effect in effects if isinstance(effect, StartQuery)]
+    return start.question.text, start.question.context
+
+
+def test_by_default_the_question_goes_with_the_talk_before_it() -> None:
+    assert scope(Talk(), "We have a pump.", "why?") == ("We have a pump. why?", "")
+
+
+def test_a_question_can_go_alone_with_the_talk_as_context() -> None:
+    assert scope(Talk(query_scope="question"), "We have a pump.", "It is red.", "why?") == (
+        "why?",
+        "We have a pump. It is red.",
+    )
+
+
+def test_only_the_sentence_that_asks_is_asked() -> None:
+    def judge(text: str, language: str | None) -> Verdict:
+        verdict = judge_by_signs(text, language)
+        return replace(verdict, question="why?") if verdict.is_question else verdict
+
+    talk = Talk(judge, query_scope="question")
+    assert scope(talk, "Talk.", "It leaks, why? Tell me.") == ("why? Tell me.", "Talk. It leaks,")
+
+
+@pytest.mark.parametrize("query_scope", ["question", "aggregated"])
+def test_a_follow_up_goes_with_its_context(query_scope: str) -> None:
+    assert scope(Talk(query_scope=query_scope), "We go skiing.", "and in winter?")[0] == "We go skiing. and in winter?"
+
+
+@pytest.mark.parametrize("query_scope", ["question", "aggregated"])
+@pytest.mark.parametrize(
+    ("is_stateless", "expected"),
+    [(True, "how warm is it? and in winter?"), (False, "and in winter?")],
+    ids=["forgets", "remembers"],
+)
+def test_a_provider_that_remembers_nothing_gets_the_question_that_is_followed(
+    query_scope: str, is_stateless: bool, expected: str
+) -> None:
+    talk = Talk(query_scope=query_scope, is_stateless=is_stateless)
+    assert scope(talk, "how warm is it?")[0] == "how warm is it?"
+    talk.control("cancel")
+    assert scope(talk, "and in winter?")[0] == expected
+
+
+def test_the_conversation_of_an_extended_question_is_the_same() -> None:
+    talk = Talk()
+    talk.say("what is the price?")
+    assert talk.session.query is not None
+    talk.session.answer_event(talk.session.query.query_id, ConversationNamed("c"), talk.now)
+    (start,) = [effect for effect in talk.say("of it") if isinstance(effect, StartQuery)]
+    assert start.question.conversation_id == "c"
+
+
+# Asking early
+
+
+def cancelled(effects: list[Effect]) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, CancelQuery)]
+
+
+def test_nothing_is_asked_early_unless_it_is_switched_on() -> None:
+    talk = Talk()
+    talk.begin("RAG?", end_of_turn=True)
+    assert talk.later(1) == []
+
+
+@pytest.mark.parametrize("end_of_turn", [True, None])
+def test_a_partial_may_be_asked_early_and_shows_nothing_before_its_final(end_of_turn: bool | None) -> None:
+    talk = Talk(speculate=True)
+    talk.say("We have a pump.")
+    effects = talk.begin("what is rag?", end_of_turn=end_of_turn) + talk.later(0.3)
+    assert asked(effects) == ["We have a pump. what is rag?"]
+    assert statuses(effects) == []
+    assert talk.session.answer_event("c-1", TextDelta("It is"), talk.now) == []
+    assert talk.session.answer_event("c-1", AnswerEnd(), talk.now) == []
+    effects = talk.say("What is RAG?")
+    assert asked(effects) == cancelled(effects) == []
+    frames = [effect.frame.type for effect in effects if isinstance(effect, Send)]
+    assert frames == ["ack", "status", "status", "answer", "answer", "status"]
+    assert statuses(effects)[0].question == "We have a pump. What is RAG?"
+
+
+def test_what_comes_after_the_final_is_shown_as_it_comes() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    talk.say("RAG?")
+    talk.answers("now")
+    assert talk.session.query is not None
+    assert talk.session.query.frames == 1
+
+
+@pytest.mark.parametrize("final", ["RAG? And more?", "It is.", "what is the? ..."])
+def test_a_guess_that_the_final_does_not_confirm_is_taken_back_in_silence(final: str) -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    effects = talk.say(final)
+    assert cancelled(effects) == ["speculation_discarded"]
+    assert "interrupting" not in [status.stage for status in statuses(effects)]
+    assert talk.session.answer_event("c-1", TextDelta("late"), talk.now) == []
+
+
+def test_a_partial_with_more_words_takes_the_guess_back() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    assert cancelled(talk.begin("RAG?")) == []
+    assert cancelled(talk.begin("RAG? and")) == ["speculation_discarded"]
+
+
+def test_a_turn_is_guessed_at_twice_at_most() -> None:
+    talk = Talk(speculate=True)
+    for text in ["a?", "a b?", "a b c?"]:
+        talk.begin(text, end_of_turn=True)
+    assert talk.asked == ["a?", "a b?"]
+    talk.say("a b c.")
+    talk.begin("d?", end_of_turn=True)
+    assert talk.asked == ["a?", "a b?", "a b c. d?"]
+
+
+@pytest.mark.parametrize(
+    ("is_stateless", "expected"), [(False, ["RAG?"]), (True, ["RAG?", "Why?"])], ids=["remembers", "forgets"]
+)
+def test_a_provider_that_remembers_the_conversation_is_not_asked_early(is_stateless: bool, expected: list[str]) -> None:
+    talk = Talk(speculate=True, is_stateless=is_stateless)
+    talk.say("RAG?")
+    talk.session.answer_event("c-1", ConversationNamed("c"), talk.now)
+    talk.answers()
+    talk.session.answer_event("c-1", AnswerEnd(), talk.now)
+    talk.begin("Why?", end_of_turn=True)
+    assert talk.asked == expected
+
+
+@pytest.mark.parametrize("action", ["pause", "cancel", "reset", "stop", "instant_query"])
+def test_a_control_takes_the_guess_back(action: str) -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    assert cancelled(talk.control(action, text="x")) == ["speculation_discarded"]
+
+
+def test_a_client_that_leaves_takes_the_guess_back() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    cancel = talk.session.disconnect(talk.now)
+    assert cancel is not None
+    assert cancel.query_id == "c-1"
+
+
+def test_a_guess_that_fails_is_forgotten_and_its_final_asked() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    assert talk.session.answer_failed("c-1", RagTimeout("late", "first_text"), talk.now) == []
+    assert asked(talk.say("RAG?")) == ["RAG?"]
+
+
+def test_what_is_held_of_a_guess_is_bounded() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    effects = talk.session.answer_event("c-1", TextDelta("x" * (MAX_HELD_CHARS + 1)), talk.now)
+    assert cancelled(effects) == ["speculation_discarded"]
+
+
+def test_only_what_counts_is_guessed_at() -> None:
+    talk = Talk(speculate=True)
+    talk.configure(speakers=["guest"])
+    talk.begin("RAG?", end_of_turn=True)
+    talk.begin("a statement", speaker="guest", end_of_turn=True)
+    talk.begin("RAG (?)", speaker="guest")
+    assert asked(talk.later(1)) == []
+
+
+def test_a_guess_that_no_final_follows_is_confirmed_by_time() -> None:
+    talk = Talk(speculate=True)
+    talk.begin("RAG?", end_of_turn=True)
+    effects = talk.later(4)
+    assert asked(effects) == []
+    assert [status.stage for status in statuses(effects)] == ["analyzing", "querying_rag"]
