@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from starlette.websockets import WebSocketDisconnect
@@ -45,15 +45,16 @@ class Conversation:
         self._settings = settings
         self._send = send
         self._unsent: deque[ServerMessage] = deque()
-        self._sending = asyncio.Lock()
+        self._is_sending = False
+        self._sent = asyncio.Event()
         self._query: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
         self._close_code: int | None = None
 
-    async def run(self, incoming: AsyncIterator[str | bytes]) -> int | None:
-        """Serve the client; return the code to close with, or None when it has left.
+    async def run(self, receive: Callable[[], Awaitable[str | bytes | None]]) -> int | None:
+        """Serve the client; return the code to close with, or None when it has left, as `receive` tells by None.
 
         Raises an `ExceptionGroup` of `WebSocketDisconnect` when it left while something was sent.
         """
@@ -62,7 +63,7 @@ class Conversation:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
                     await self._carry_out(self._session.connect())
-                    async for raw in incoming:
+                    while (raw := await receive()) is not None:
                         effects = self._take(raw)
                         self._arm()
                         await self._carry_out(effects)
@@ -92,16 +93,15 @@ class Conversation:
             return self._session.refuse(error)
         except Exception as bug:
             return self._session.report_bug(bug)
-        logs.session_id.set(self._session.session_id)
+        if logs.session_id.get() is not self._session.session_id:
+            logs.session_id.set(self._session.session_id)
         return effects
 
     def _arm(self) -> None:
         """See to it that the session is ticked when it is due."""
         due = self._session.deadline()
-        if due is None:
-            return
-        # A timer that rings early only looks again: every partial moves the deadline, few move the timer.
-        if self._timer is None or due < self._rings_at:
+        # A timer that rings early only looks again.
+        if due is not None and (self._timer is None or due < self._rings_at):
             self._disarm()
             self._rings_at = due
             self._timer = asyncio.get_running_loop().call_later(due - time.monotonic(), self._ring)
@@ -145,14 +145,21 @@ class Conversation:
         A query waits for its turn, which holds its provider back while the client does not read. The reader does not
         wait for a running query: `stop` and `cancel` must get through.
         """
-        is_reader = asyncio.current_task() is not self._query
-        if is_reader and self._session.query and self._sending.locked() and len(self._unsent) < UNSENT_FRAMES:
-            return
-        async with self._sending:
+        while self._is_sending:
+            is_reader = asyncio.current_task() is not self._query
+            if is_reader and self._session.query is not None and len(self._unsent) < UNSENT_FRAMES:
+                return
+            self._sent.clear()
+            await self._sent.wait()
+        self._is_sending = True
+        try:
             while self._unsent:
                 # Taken off only when it is out: a cancelled send has sent nothing.
                 await self._send(self._unsent[0].to_json())
                 self._unsent.popleft()
+        finally:
+            self._is_sending = False
+            self._sent.set()
 
     def _start(self, effect: StartQuery) -> None:
         self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()))

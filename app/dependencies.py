@@ -23,10 +23,10 @@ class Runtime:
     started_at: float = field(default_factory=time.monotonic)
 
 
-def _runtime(connection: HTTPConnection) -> Runtime:
+def runtime_of(connection: HTTPConnection) -> Runtime:
     runtime = connection.state.runtime
     assert isinstance(runtime, Runtime)
     return runtime
 
 
-RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+RuntimeDep = Annotated[Runtime, Depends(runtime_of)]

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
 
 from app import __version__, logs
 from app.config import Settings, load_settings, refuse_to_start
 from app.dependencies import Runtime
 from app.errors import StartError
-from app.routers import health, websocket
+from app.routers import health
+from app.routers.websocket import RealtimeAsr
 from app.services.providers import load_provider
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title=settings.app_title, version=__version__, lifespan=lifespan)
     app.include_router(health.router)
-    app.add_api_websocket_route(settings.ws_path, websocket.realtime_asr)
+    app.router.routes.append(WebSocketRoute(settings.ws_path, RealtimeAsr()))
     return app
 
 

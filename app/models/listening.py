@@ -108,21 +108,23 @@ class Listener:
     transcript: Transcript = field(init=False)
     last_final: Segment | None = None
     partials: dict[Speaker, Partial] = field(default_factory=dict)
+    # When `tick` has something to do, or finds that what was due has moved.
+    due: float | None = None
     _waits: dict[Speaker, _Waiting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.transcript = Transcript(self.settings.context_max_chars, self.settings.merge_seconds)
 
-    def deadline(self) -> float | None:
-        """When `tick` has something to do, if nothing is heard before."""
-        if not self.partials and not self._waits:
-            return None
+    def _look_at(self, time: float) -> None:
+        if self.due is None or time < self.due:
+            self.due = time
+
+    def _next_due(self) -> float | None:
         stale = self.settings.stale_partial_seconds
         times = [partial.heard_at + stale for partial in self.partials.values()]
         if self.settings.speculate:
             times += [p.still_since + STANDSTILL for p in self.partials.values() if not p.was_weighed]
-        times += [wait.deadline for wait in self._waits.values()]
-        return min(times)
+        return min(times + [wait.deadline for wait in self._waits.values()], default=None)
 
     def hear_partial(self, chunk: AsrChunk, text: str, now: float) -> Guess | None:
         """Remember what is being said: it stretches a wait, and stands for a final that never comes."""
@@ -130,6 +132,7 @@ class Listener:
         if not text:
             return None
         partial = self.partials[chunk.speaker] = Partial(chunk, text, now, now)
+        self._look_at(now + (STANDSTILL if self.settings.speculate else self.settings.stale_partial_seconds))
         if before is not None and before.text == text:
             partial.still_since, partial.was_weighed = before.still_since, before.was_weighed
         if len(self.partials) > MAX_SPEAKERS:
@@ -152,6 +155,7 @@ class Listener:
     def tick(self, now: float, unanswered: list[Segment]) -> list[Decision]:
         """Decide what time has decided: waits that are over, partials that no final followed."""
         decisions: list[Decision] = []
+        self.due = None
         for speaker in [speaker for speaker, wait in self._waits.items() if wait.deadline <= now]:
             if (ask := self.end_turn(speaker, now)) is not None:
                 decisions.append(ask)
@@ -165,6 +169,7 @@ class Listener:
             chunk = partial.chunk
             segment = Segment(partial.text, now, chunk.segment_id, speaker, chunk.language, is_provisional=True)
             decisions.append(_stale(self._take(segment, chunk, unanswered), now - partial.heard_at))
+        self.due = self._next_due()
         return decisions
 
     def give_up(self) -> None:
@@ -236,6 +241,7 @@ class Listener:
         if not seconds:
             return Ask(segment.speaker, verdict)
         self._waits[segment.speaker] = _Waiting(asking[0], verdict, now, seconds, now + seconds)
+        self._look_at(now + seconds)
         return Wait(verdict, seconds)
 
     def _judge(self, segment: Segment, wait: _Waiting | None) -> tuple[list[Segment], Verdict]:

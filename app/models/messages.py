@@ -102,7 +102,8 @@ _CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessag
 def parse(raw: str) -> ClientMessage:
     """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it."""
     try:
-        return _CLIENT_MESSAGE.validate_json(raw)
+        message: ClientMessage = _CLIENT_MESSAGE.validator.validate_json(raw)
+        return message
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
     raise _refusal(raw, problem["type"], problem["loc"], problem["msg"], problem["input"])
@@ -146,7 +147,7 @@ class ServerFrame(Frame):
 
     def _dump(self, **options: Any) -> str:
         try:
-            return self.model_dump_json(**options)
+            return self.__pydantic_serializer__.to_json(self, **options).decode()
         except PydanticSerializationError:
             # Half of a surrogate pair has no UTF-8, but JSON can escape it: not a character is lost.
             return json.dumps(self.model_dump(**options))

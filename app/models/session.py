@@ -204,8 +204,8 @@ class SessionState:
     # From chunk to question
 
     def deadline(self) -> float | None:
-        """When `tick` is due if no message comes before; None while nothing waits."""
-        return self._listener.deadline()
+        """When `tick` is due at the latest; None while nothing waits."""
+        return self._listener.due
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by now."""

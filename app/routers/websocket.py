@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import AsyncIterator
 
-from fastapi import WebSocket
-from starlette.websockets import WebSocketDisconnect
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.conversation import Conversation
-from app.dependencies import RuntimeDep
+from app.dependencies import runtime_of
 from app.models.session import SessionState
 from app.services.question_detector import judge
 
-logger = logging.getLogger(__name__)
 
+class RealtimeAsr:
+    """The WebSocket endpoint, as plain ASGI: a frame costs no more than it must on its way in and out."""
 
-async def realtime_asr(websocket: WebSocket, runtime: RuntimeDep) -> None:
-    """Serve one client: transcript chunks in, status and answer frames out."""
-    await websocket.accept()
-    connection_id = uuid.uuid4().hex
-    session = SessionState(
-        connection_id,
-        runtime.settings,
-        judge=judge,
-        connection_id=connection_id[:8],
-        is_stateless=getattr(runtime.provider, "is_stateless", False),
-    )
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client: transcript chunks in, status and answer frames out."""
+        websocket = WebSocket(scope, receive, send)
+        runtime = runtime_of(websocket)
+        await websocket.accept()
+        connection_id = uuid.uuid4().hex
+        session = SessionState(
+            connection_id,
+            runtime.settings,
+            judge=judge,
+            connection_id=connection_id[:8],
+            is_stateless=getattr(runtime.provider, "is_stateless", False),
+        )
 
-    async def send(text: str) -> None:
-        await websocket.send({"type": "websocket.send", "text": text})
+        async def send_text(text: str) -> None:
+            try:
+                await send({"type": "websocket.send", "text": text})
+            except OSError as error:  # ASGI's word for a client that has left
+                raise WebSocketDisconnect(1006) from error
 
-    runtime.sessions += 1
-    try:
-        code = await Conversation(session, runtime.provider, runtime.settings, send).run(_frames(websocket))
-        # An endpoint that returns without closing leaves the client with 1006.
-        if code is not None:
-            await websocket.close(code)
-    except* WebSocketDisconnect:
-        pass  # the peer left: there is nobody to send to
-    finally:
-        runtime.sessions -= 1
+        async def receive_frame() -> str | bytes | None:
+            # Not receive_text(): one binary frame would end the connection with a KeyError.
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return None
+            text: str | None = message.get("text")
+            return message.get("bytes") or b"" if text is None else text
 
-
-async def _frames(websocket: WebSocket) -> AsyncIterator[str | bytes]:
-    # Not iter_text(): one binary frame would end the connection with a KeyError.
-    while (message := await websocket.receive())["type"] == "websocket.receive":
-        text = message.get("text")
-        yield message.get("bytes") or b"" if text is None else text
+        runtime.sessions += 1
+        try:
+            conversation = Conversation(session, runtime.provider, runtime.settings, send_text)
+            code = await conversation.run(receive_frame)
+            # An endpoint that returns without closing leaves the client with 1006.
+            if code is not None:
+                await websocket.close(code)
+        except* WebSocketDisconnect:
+            pass  # the peer left: there is nobody to send to
+        finally:
+            runtime.sessions -= 1

@@ -105,6 +105,9 @@ class DifyClient:
         }
         # Connecting has its own time; all the rest is under the deadlines.
         self._timeout = httpx.Timeout(None, connect=settings.dify_connect_timeout)
+        # Parsed once: the same for every question.
+        self._questions_url = httpx.URL(f"{settings.dify_url}/chat-messages")
+        self._extensions = {"timeout": self._timeout.as_dict()}
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         if self._settings.dify_api_key is None:
@@ -170,16 +173,12 @@ class DifyClient:
             "conversation_id": conversation_id or "",
             "auto_generate_name": False,
         }
-        request = self._http.build_request(
-            "POST",
-            f"{self._settings.dify_url}/chat-messages",
-            json=body,
-            headers=self._headers,
-            timeout=self._timeout,
+        request = httpx.Request(
+            "POST", self._questions_url, json=body, headers=self._headers, extensions=self._extensions
         )
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                response = await self._http.send(request, stream=True)
+                response = await self._http.send(request, stream=True, auth=None)
                 if response.status_code != 200:
                     await _refuse(response, had_conversation=conversation_id is not None)
                 return response
@@ -205,7 +204,9 @@ class DifyClient:
         self, response: httpx.Response, answer: DifyAnswer, deadlines: Deadlines
     ) -> AsyncGenerator[AnswerEvent, None]:
         parser = SseParser()
-        chunks = response.aiter_bytes()
+        # As it comes; a proxy that compresses though it was not asked to is the exception.
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        chunks = response.aiter_bytes() if "content-encoding" in response.headers else aiter(response.stream)
         now = asyncio.get_running_loop().time
         while not answer.is_over:
             failure: RagError | None = None

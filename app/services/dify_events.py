@@ -42,8 +42,10 @@ class SseParser:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the data of every event that is now complete; a ping has none and is left out."""
-        buffer = self._buffer
-        buffer += self._with_lf_only(data)
+        data, buffer = self._with_lf_only(data), self._buffer
+        if not buffer and not self._is_first and data.endswith(b"\n\n"):
+            return _payloads(data[:-2])  # whole events, as nearly every read brings them
+        buffer += data
         if self._is_first:
             if len(buffer) < len(BOM) and BOM.startswith(buffer):
                 return []
@@ -56,10 +58,10 @@ class SseParser:
             if len(buffer) > MAX_EVENT_BYTES:
                 raise RagBrokenStream(f"one event of the stream has more than {MAX_EVENT_BYTES} bytes")
             return []
-        blocks = bytes(buffer[:end]).split(b"\n\n")
+        blocks = bytes(buffer[:end])
         del buffer[: end + 2]
         self._scanned = len(buffer)
-        return [payload for block in blocks if (payload := _data_of(block))]
+        return _payloads(blocks)
 
     def _with_lf_only(self, data: bytes) -> bytes:
         # A CR at the end of a read counts at once; should an LF follow, they were one line end.
@@ -70,6 +72,10 @@ class SseParser:
             return data
         self._skips_lf = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _payloads(blocks: bytes) -> list[bytes]:
+    return [payload for block in blocks.split(b"\n\n") if (payload := _data_of(block))]
 
 
 def _data_of(block: bytes) -> bytes:
@@ -96,6 +102,8 @@ class ThinkFilter:
 
     def feed(self, text: str) -> str:
         """Take more text and return what of it may be shown now."""
+        if not (self.is_thinking or self._is_leading or self._held or "<" in text):
+            return text  # as nearly every text of an answer
         shown: list[str] = []
         text = self._held + text
         self._held = ""

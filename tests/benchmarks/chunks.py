@@ -1,0 +1,104 @@
+"""What listening costs: `python -m tests.benchmarks.chunks [--seconds 3]`, beside a bare endpoint of Starlette."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+
+from tests.benchmarks.client import close, connect, encode
+from tests.benchmarks.processes import Process, running, service, share_one_cpu
+from tests.benchmarks.report import figures, heading, ratio
+from tests.standin.load import fast_loop
+
+CHUNK = encode('{"type":"asr_chunk","text":"so what I wanted to know about the lamps is","is_final":false}')
+SESSIONS = 100
+CHUNKS_PER_SECOND = 20
+IDLE_SESSIONS = 1000
+
+
+async def cpu_per_chunk(process: Process, seconds: float) -> float:
+    """Microseconds for a chunk and its ack, while all sessions hear people talk."""
+    clients = await connect(process.port, SESSIONS)
+    for client in clients:
+        client.frames = 0
+    pause = 1 / CHUNKS_PER_SECOND / SESSIONS
+    began, cpu, sent = time.monotonic(), process.cpu_seconds(), 0
+    while (elapsed := time.monotonic() - began) < seconds:
+        due = int(elapsed / pause)
+        for number in range(sent, due):
+            clients[number % SESSIONS].send(CHUNK)
+        sent = due
+        await asyncio.sleep(pause)
+    await asyncio.sleep(0.2)
+    cpu = process.cpu_seconds() - cpu
+    acks = sum(client.frames for client in clients)
+    await close(clients)
+    if acks != sent:
+        raise RuntimeError(f"{acks} acks for {sent} chunks")
+    return cpu / sent * 1e6
+
+
+async def side_by_side(app: Process, bare: Process, seconds: float) -> tuple[float, float]:
+    """At the same time, so that whatever else the machine does falls on both."""
+    return await asyncio.gather(cpu_per_chunk(app, seconds), cpu_per_chunk(bare, seconds))
+
+
+async def kib_per_session(process: Process) -> float:
+    """Resident memory of a connection that has heard a chunk and is silent now."""
+    warm = await connect(process.port, 20)
+    before = process.resident_kib()
+    clients = await connect(process.port, IDLE_SESSIONS)
+    for client in clients:
+        client.send(CHUNK)
+    await asyncio.sleep(1)
+    after = process.resident_kib()
+    await close([*warm, *clients])
+    return (after - before) / IDLE_SESSIONS
+
+
+def chunks(seconds: float, times: int) -> None:
+    heading(f"{SESSIONS} sessions, {CHUNKS_PER_SECOND} interim chunks a second each")
+    ours: list[float] = []
+    theirs: list[float] = []
+    with running("app", env=service()) as app, running("tests.benchmarks.peers", "endpoint") as bare:
+        share_one_cpu(app, bare)
+        for _ in range(times):
+            with asyncio.Runner(loop_factory=fast_loop()) as runner:
+                our, their = runner.run(side_by_side(app, bare, seconds))
+            ours.append(our)
+            theirs.append(their)
+    figures("CPU per chunk with its ack, service", ours, "µs")
+    figures("CPU per chunk with its ack, bare endpoint", theirs, "µs")
+    ratio("ratio", ours, theirs, wanted=1.15)
+
+
+def memory(times: int) -> None:
+    heading(f"{IDLE_SESSIONS} idle sessions")
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(times):
+        for arguments, sizes in ((("app",), ours), (("tests.benchmarks.peers", "endpoint"), theirs)):
+            # A new process each time: memory given back is used again and would not show.
+            with running(*arguments, env=service()) as process, asyncio.Runner(loop_factory=fast_loop()) as runner:
+                sizes.append(runner.run(kib_per_session(process)))
+    figures("memory per session, service", ours, "KiB")
+    figures("memory per session, bare endpoint", theirs, "KiB")
+    over = [our - their for our, their in zip(ours, theirs, strict=True)]
+    figures("over the bare endpoint (wanted: 40)", over, "KiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.chunks", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3, help="of load in each repetition (default: 3)")
+    parser.add_argument("--times", type=int, default=9, help="repetitions (default: 9)")
+    parser.add_argument("--only", nargs="+", choices=("cpu", "memory"), default=("cpu", "memory"))
+    chosen = parser.parse_args()
+    if "cpu" in chosen.only:
+        chunks(chosen.seconds, chosen.times)
+    if "memory" in chosen.only:
+        memory(min(chosen.times, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""How fast answers get through: `python -m tests.benchmarks.relay [--seconds 6] [--only 200 1000 tokens]`.
+
+The upstream stamps every text with the monotonic clock, which all processes of one machine share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass, field
+from itertools import cycle
+
+from tests.benchmarks.client import Client, close, connect, encode
+from tests.benchmarks.processes import Process, running, service_over, share_one_cpu
+from tests.benchmarks.report import figures, heading, ratio
+from tests.standin.load import fast_loop
+
+# Different ones in turn: the same words at once are not a new question.
+QUESTIONS = [
+    encode(f'{{"type":"asr_chunk","text":"How are the lamps of room {n} lit?","is_final":true,"end_of_turn":true}}')
+    for n in range(100)
+]
+CONTENT = b'"content":"'
+
+
+@dataclass(slots=True)
+class Counts:
+    questions: int = 0
+    tokens: int = 0
+    frames: int = 0
+    failures: int = 0
+    lags: list[int] = field(default_factory=list)
+    """Nanoseconds from the upstream's stamp on a first text to its arrival here."""
+
+    def percentile(self, percent: int) -> float:
+        """Of the lags, in milliseconds."""
+        return statistics.quantiles(self.lags, n=100)[percent - 1] / 1e6
+
+
+class Asker:
+    """Asks one question after the other on one connection, from the first call of `ask`."""
+
+    def __init__(self, client: Client, counts: Counts) -> None:
+        self._client = client
+        self._counts = counts
+        self._is_first = True
+        self._questions = cycle(QUESTIONS)
+        client.on_frame = self._take
+
+    def ask(self) -> None:
+        self._is_first = True
+        self._client.send(next(self._questions))
+
+    def _take(self, frame: bytes) -> None:
+        at = frame.find(CONTENT)
+        if at < 0:
+            return
+        counts = self._counts
+        at += len(CONTENT)
+        text = frame[at : frame.index(b'"', at)]
+        if text[:1].isdigit():
+            counts.frames += 1
+            counts.tokens += text.count(b" ")
+            if self._is_first:
+                self._is_first = False
+                counts.lags.append(time.monotonic_ns() - int(text[: text.index(b" ")]))
+        if b'"final":true' in frame:
+            counts.questions += 1
+            counts.failures += b'"error":{' in frame
+            self.ask()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What happened in `seconds` of load, after everything ran."""
+
+    counts: Counts
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def questions_per_second(self) -> float:
+        return self.counts.questions / self.seconds
+
+    @property
+    def cpu_ms_per_thousand_tokens(self) -> float:
+        return self.cpu_seconds / self.counts.tokens * 1e6
+
+
+async def load(process: Process, sessions: int, spread: float, seconds: float) -> Run:
+    """Let `sessions` ask without pause, the first questions spread evenly over `spread` seconds."""
+    clients = await connect(process.port, sessions)
+    counts = Counts()
+    askers = [Asker(client, counts) for client in clients]
+    try:
+        for asker in askers:
+            asker.ask()
+            await asyncio.sleep(spread / sessions)
+        await asyncio.sleep(max(1, spread))  # the first answers opened the connections
+        counts.questions = counts.tokens = counts.frames = counts.failures = 0
+        counts.lags.clear()
+        began, cpu = time.monotonic(), process.cpu_seconds()
+        await asyncio.sleep(seconds)
+        run = Run(counts, time.monotonic() - began, process.cpu_seconds() - cpu)
+    finally:
+        await close(clients)
+    if not counts.tokens:
+        raise RuntimeError("no question was answered")
+    if counts.failures:
+        raise RuntimeError(f"{counts.failures} of {counts.questions} questions failed")
+    return run
+
+
+def run(process: Process, sessions: int, spread: float, seconds: float) -> Run:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        return runner.run(load(process, sessions, spread, seconds))
+
+
+def stand_in(first_token_ms: int, token_ms: int, tokens: int) -> tuple[str, ...]:
+    timing = ("--first-token-ms", first_token_ms, "--token-ms", token_ms, "--tokens", tokens)
+    return ("tests.standin.dify", "--stamp", *map(str, timing))
+
+
+def questions(sessions: int, first_token_ms: int, seconds: float, times: int, wanted: tuple[str, str]) -> None:
+    heading(f"{sessions} running answers, first token after {first_token_ms} ms, one token each")
+    with running(*stand_in(first_token_ms, 0, 1)) as dify, running("app", env=service_over(dify)) as service:
+        ours = [run(service, sessions, first_token_ms / 1000, seconds) for _ in range(times)]
+    figures("questions per second (wanted: 450)", [done.questions_per_second for done in ours], "/s")
+    figures(f"first text late, median (wanted: {wanted[0]})", [done.counts.percentile(50) for done in ours], "ms")
+    figures(f"first text late, 99th (wanted: {wanted[1]})", [done.counts.percentile(99) for done in ours], "ms")
+    cpu = [done.cpu_seconds * 1000 / done.counts.questions for done in ours]
+    figures("CPU per question", cpu, "ms")
+
+
+def tokens(seconds: float, times: int) -> None:
+    heading("50 sessions, one token each 20 ms, one frame a token")
+    with (
+        running(*stand_in(100, 20, 250)) as dify,
+        running("app", env=service_over(dify)) as service,
+        running("tests.benchmarks.peers", "relay", env=service_over(dify)) as relay,
+    ):
+        share_one_cpu(service, relay)
+        pairs = [(run(service, 50, 1, seconds), run(relay, 50, 1, seconds)) for _ in range(times)]
+    ours, theirs = zip(*pairs, strict=True)
+    figures("CPU per 1,000 tokens, service", [done.cpu_ms_per_thousand_tokens for done in ours], "ms")
+    figures("CPU per 1,000 tokens, minimal relay", [done.cpu_ms_per_thousand_tokens for done in theirs], "ms")
+    ratio(
+        "ratio",
+        [done.cpu_ms_per_thousand_tokens for done in ours],
+        [done.cpu_ms_per_thousand_tokens for done in theirs],
+        wanted=0.70,
+    )
+    for name, runs in (("service", ours), ("minimal relay", theirs)):
+        figures(f"frames per token, {name}", [done.counts.frames / done.counts.tokens for done in runs], "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.relay", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6, help="of load in each repetition (default: 6)")
+    parser.add_argument("--times", type=int, default=4, help="repetitions (default: 4)")
+    parser.add_argument("--only", nargs="+", choices=("200", "1000", "tokens"), default=("200", "1000", "tokens"))
+    chosen = parser.parse_args()
+    if "200" in chosen.only:
+        questions(200, 400, chosen.seconds, chosen.times, wanted=("3", "20"))
+    if "1000" in chosen.only:
+        questions(1000, 2000, chosen.seconds, chosen.times, wanted=("25", "none"))
+    if "tokens" in chosen.only:
+        tokens(chosen.seconds, chosen.times)
+
+
+if __name__ == "__main__":
+    main()
