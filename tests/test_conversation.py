@@ -156,6 +156,19 @@ async def test_a_client_that_does_not_read_holds_its_provider_back_and_may_still
         assert frames[-2]["stage"] == "interrupting"
 
 
+async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_once(
+    rag: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app.conversation")
+    async with rag.connect(max_queue=1) as client:
+        await client.say("flood?")
+        await client.until(content="x" * 400)
+        client.socket.transport.abort()
+        await asyncio.wait_for(provider.closed.wait(), 5)
+    outcomes = [vars(record)["reason"] for record in caplog.records if hasattr(record, "outcome")]
+    assert outcomes == ["disconnected"]
+
+
 async def _still_yields(before: int) -> bool:
     for _ in range(200):
         await asyncio.sleep(0)

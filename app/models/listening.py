@@ -156,9 +156,8 @@ class Listener:
         """Decide what time has decided: waits that are over, partials that no final followed."""
         decisions: list[Decision] = []
         self.due = None
-        for speaker in [speaker for speaker, wait in self._waits.items() if wait.deadline <= now]:
-            if (ask := self.end_turn(speaker, now)) is not None:
-                decisions.append(ask)
+        over = [speaker for speaker, wait in self._waits.items() if wait.deadline <= now]
+        decisions += filter(None, [self.end_turn(speaker, now) for speaker in over])
         if self.settings.speculate:
             for partial in self.partials.values():
                 if partial.still_since + STANDSTILL <= now and (guess := self._guess(partial)) is not None:
@@ -199,7 +198,7 @@ class Listener:
     def _take(self, segment: Segment, chunk: AsrChunk, unanswered: list[Segment]) -> Keep | Wait | Ask:
         placement, older = self.transcript.put(segment)
         wait = self._waits.get(segment.speaker)
-        is_extension = placement == "extended" and any(known is older for known in unanswered)
+        is_extension = placement == "extended" and older in unanswered
         if placement == "repeated" or (placement == "extended" and not is_extension and _same_id(older, segment)):
             ended = self.end_turn(segment.speaker, segment.heard_at) if chunk.end_of_turn else None
             return ended or Keep("duplicate", "This was said before.")
@@ -251,7 +250,7 @@ class Listener:
         """
         if wait is not None:
             mine = self.transcript.of(segment.speaker)
-            start = next((index for index, known in enumerate(mine) if known is wait.first), len(mine) - 1)
+            start = mine.index(wait.first) if wait.first in mine else len(mine) - 1
             return mine[start:], self.judge(join(mine[start:]), segment.language)
         alone = self.judge(segment.text, segment.language)
         before = self.transcript.before(segment)

@@ -40,9 +40,9 @@ def extends(longer: str, shorter: str) -> bool:
     return longer[len(shorter)] == " " or bool(_UNSPACED.search(shorter))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Segment:
-    """One final piece of transcript, `heard_at` in seconds of the conversation's clock.
+    """One final piece of transcript, `heard_at` in seconds of the conversation's clock. Equal only to itself.
 
     `asks` tells how its words were judged. `is_provisional`: no final has come yet, a partial stands for it.
     """
@@ -80,7 +80,7 @@ class Transcript:
         if older is None:
             self.append(segment)
             return "new", segment
-        if any(known is older for known in self.segments):
+        if older in self.segments:
             if segment.text != older.text:
                 self.replace(older, segment)
                 return "replaced", older
@@ -111,7 +111,7 @@ class Transcript:
         kept = self.with_(segment)
         self._finals.append(segment)
         self.segments.append(segment)
-        self.drop([known for known in self.of(segment.speaker) if not any(known is other for other in kept)])
+        self.drop([known for known in self.of(segment.speaker) if known not in kept])
         speakers = list(dict.fromkeys(known.speaker for known in reversed(self.segments)))
         for silent in speakers[MAX_SPEAKERS:]:
             self.drop(self.of(silent))
@@ -126,9 +126,8 @@ class Transcript:
     def replace(self, older: Segment, segment: Segment) -> None:
         """Put a corrected or longer version in the place of a segment."""
         self.segments = [segment if known is older else known for known in self.segments]
-        if any(known is older for known in self._finals):
-            finals = [segment if known is older else known for known in self._finals]
-            self._finals = deque(finals, maxlen=REMEMBERED_FINALS)
+        finals = (segment if known is older else known for known in self._finals)
+        self._finals = deque(finals, maxlen=REMEMBERED_FINALS)
 
     def of(self, *speakers: Speaker) -> list[Segment]:
         return [segment for segment in self.segments if segment.speaker in speakers]
@@ -136,17 +135,15 @@ class Transcript:
     def before(self, segment: Segment) -> Segment | None:
         """The same speaker's final just before, if it is near enough to belong to it."""
         mine = self.of(segment.speaker)
-        index = next(index for index, known in enumerate(mine) if known is segment)
+        index = mine.index(segment)
         if index == 0 or segment.heard_at - mine[index - 1].heard_at > self._merge_seconds:
             return None
         return mine[index - 1]
 
     def drop(self, segments: Iterable[Segment]) -> None:
         """Take these out; a repetition of them is still known as one."""
-        for segment in list(segments):
-            if not any(known is segment for known in self.segments):
-                continue
-            self.segments = [known for known in self.segments if known is not segment]
+        for segment in [known for known in segments if known in self.segments]:
+            self.segments.remove(segment)
             if segment.segment_id is not None:
                 self._gone[segment.segment_id] = segment
                 self._gone.move_to_end(segment.segment_id)

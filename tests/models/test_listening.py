@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RagTimeout
 from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
-from app.models.effects import CancelQuery, Effect, Send, StartQuery
+from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
 from app.models.listening import Judge
 from app.models.messages import AsrChunk, Configure, Control, Status
 from app.models.session import MAX_HELD_CHARS, SessionState
@@ -145,6 +145,20 @@ def test_a_final_completes_what_was_waited_for() -> None:
     talk = Talk()
     talk.say("what is the? ...")
     assert asked(talk.say("price")) == ["what is the? ... price"]
+
+
+def test_another_sentence_ends_the_wait() -> None:
+    def judge(text: str, language: str | None) -> Verdict:
+        return replace(judge_by_signs(text), is_question=text == "what is the? ...")
+
+    talk = Talk(judge)
+    talk.say("what is the? ...")
+    talk.later(0.5)
+    effects = talk.say("Never mind.")
+    assert asked(effects) == ["what is the? ... Never mind."]
+    verdict = statuses(effects)[0].verdict
+    assert verdict is not None
+    assert verdict.wait_ms == 500
 
 
 def test_a_final_that_leaves_it_open_is_waited_for_again() -> None:
@@ -365,6 +379,19 @@ def test_a_final_or_silence_takes_the_partial_away() -> None:
     talk.begin("")
     talk.begin("and")
     talk.control("pause")
+    assert talk.later(60) == []
+
+
+def test_a_bug_found_by_time_is_told_and_leaves_no_gap() -> None:
+    def broken(text: str, language: str | None) -> Verdict:
+        raise ZeroDivisionError
+
+    talk = Talk(broken)
+    talk.begin("what is RAG?")
+    bug, error = talk.later(4)
+    assert isinstance(bug, LogBug)
+    assert isinstance(error, Send)
+    assert (error.frame.type, error.frame.seq) == ("error", 4)
     assert talk.later(60) == []
 
 
