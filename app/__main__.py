@@ -59,7 +59,10 @@ def main() -> None:
     # What is loaded by now stays: the collector need not look at it again, nor look that often.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    server.run()
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as a shell expects it
     if not server.started:
         sys.exit(3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
@@ -22,9 +23,17 @@ def _check_key(key: SecretStr) -> SecretStr:
 
 
 def _check_ws_path(path: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
+        raise ValueError("has to begin with / and to hold nothing but letters, digits and . _ ~ - /")
     if path in {"/health", "/health/ready", "/docs", "/redoc", "/openapi.json"}:
         raise ValueError("is taken by an HTTP page of the service")
     return path
+
+
+def _check_provider(name: str) -> str:
+    if not re.fullmatch(r"dify|local|[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        raise ValueError("is dify, local, or package.module:factory")
+    return name
 
 
 class Settings(BaseSettings):
@@ -35,7 +44,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ws_path: Annotated[str, AfterValidator(_check_ws_path)] = Field(
-        "/ws/realtime-asr", pattern=r"^/[A-Za-z0-9._~/-]*$", description="Path of the WebSocket."
+        "/ws/realtime-asr", description="Path of the WebSocket."
     )
     app_title: str = Field("Realtime RAG", description="Title in the API pages.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -43,10 +52,8 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text.")
 
-    rag_provider: str = Field(
-        "dify",
-        pattern=r"^(dify|local|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="Who answers: dify, local, or package.module:factory.",
+    rag_provider: Annotated[str, AfterValidator(_check_provider)] = Field(
+        "dify", description="Who answers: dify, local, or package.module:factory."
     )
     knowledge_dir: Path = Field(
         Path("docs"), description="Folder of Markdown and text files that the local provider answers from."
@@ -119,6 +126,8 @@ def load_settings() -> Settings:
     """Read the settings; a wrong one ends the process."""
     try:
         return Settings()
+    except UnicodeDecodeError:
+        refuse_to_start(".env: is not UTF-8")
     except ValidationError as error:
         # Not str(error): that one quotes the value, which may be a secret.
         problems = error.errors(include_input=False, include_url=False, include_context=False)

@@ -218,4 +218,5 @@ def _log_interrupt(effect: CancelQuery) -> None:
 def _log_outcome(outcome: str, reason: str | None, query_id: str, timing: Timing) -> None:
     """The one record at INFO that every query leaves behind."""
     fields = {"query_id": query_id, "outcome": outcome, "reason": reason, **timing.model_dump()}
-    logger.info("question %s after %d ms", outcome, timing.total_ms, extra=fields)
+    what = f"{outcome} ({reason})" if reason else outcome
+    logger.info("question %s after %d ms", what, timing.total_ms, extra=fields)

@@ -18,11 +18,17 @@ query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 CHATTY = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "watchfiles")
 
 
+TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+TIME_FORMAT = "%H:%M:%S"
+
+
 def configure(settings: Settings) -> None:
     """Send every record to standard error in the chosen format; uvicorn's own handlers go."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_ids)
-    handler.setFormatter(_json_formatter() if settings.log_format == "json" else _text_formatter())
+    handler.setFormatter(
+        _json_formatter() if settings.log_format == "json" else _TextFormatter(TEXT_FORMAT, TIME_FORMAT)
+    )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
@@ -31,6 +37,8 @@ def configure(settings: Settings) -> None:
         logger.handlers = []
         logger.propagate = True
         logger.setLevel(settings.log_level)
+    if settings.log_level == "DEBUG":
+        logging.getLogger("uvicorn.error").setLevel("INFO")  # below, it traces every socket, headers included
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -53,7 +61,7 @@ def _json_formatter() -> logging.Formatter:
     )
 
 
-def _text_formatter() -> logging.Formatter:
-    return logging.Formatter(
-        "%(asctime)s %(levelname)-7s %(name)s [%(session_id)s %(query_id)s] %(message)s", "%H:%M:%S"
-    )
+class _TextFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        ids = [f"{name}={value}" for name in ("session_id", "query_id") if (value := getattr(record, name, None))]
+        return " ".join([super().formatMessage(record), *ids])

@@ -75,6 +75,14 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(
     assert key not in line
 
 
+def test_a_file_of_settings_that_is_not_utf8_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes("PORT=8123\n".encode("utf-16"))
+    assert refusal(capsys, monkeypatch) == "realtime-rag: .env: is not UTF-8\n"
+
+
 @pytest.mark.parametrize("folder", ["missing", "file.md"])
 def test_the_local_provider_needs_a_folder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str

@@ -100,6 +100,14 @@ async def test_the_entry_point_serves_and_ends_in_mid_answer_with_everything_clo
     assert dify.api_key not in log
 
 
+async def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    async with started("-m", "app", cwd=tmp_path, PORT="0") as process:
+        await connect_line(process)
+        process.process.send_signal(signal.SIGINT)
+        assert await process.rest() == 130
+    assert "Traceback" not in "".join(process.lines)
+
+
 async def test_it_starts_without_a_key_and_says_so(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PORT="0", LOG_FORMAT="text") as process:
         warning = await process.read_until("DIFY_API_KEY")

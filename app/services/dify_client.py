@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -17,7 +16,6 @@ from pydantic_core import from_json
 
 from app.config import Settings
 from app.errors import (
-    Phase,
     RagBrokenStream,
     RagError,
     RagNotConfigured,
@@ -26,6 +24,7 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.services.deadlines import Deadlines, Watch
 from app.services.dify_events import DifyAnswer, SseParser, merge_texts
 from app.services.rag import AnswerEvent, Question, TextDelta
 from app.services.text_utils import stream_answer
@@ -33,8 +32,6 @@ from app.services.transport import StaleConnection, Transport
 
 logger = logging.getLogger(__name__)
 
-# After one of a chatflow's two closing events, how long the other is waited for, in seconds.
-CLOSING_SECONDS = 1.5
 # How long the next question of a conversation waits for the reply to a stop call, and how long that
 # call may take altogether, in seconds.
 STOP_WAIT_SECONDS = 0.3
@@ -53,41 +50,6 @@ async def open_dify(settings: Settings) -> AsyncIterator[DifyClient]:
         asyncio.TaskGroup() as tasks,
     ):
         yield DifyClient(http, settings, tasks)
-
-
-class Deadlines:
-    """The clock of one query: which deadline comes next, as time of the event loop.
-
-    The connect timeout is the HTTP client's own; these are the others, counted from the start of the query and, for a
-    stall, from when the client was last ready for more text. After a closing event, only the other one is waited for.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._stall = settings.dify_stall_timeout
-        start = asyncio.get_running_loop().time()
-        self._total = start + settings.dify_total_timeout
-        self._next = start + settings.dify_timeout
-        self._closing = math.inf
-        self._phase: Phase = "first_text"
-
-    def text_came(self) -> None:
-        self._next = asyncio.get_running_loop().time() + self._stall
-        self._phase = "stall"
-
-    def client_took(self, seconds: float) -> None:
-        if self._phase == "stall":
-            self._next += seconds
-
-    def closing_came(self) -> None:
-        # Counted from the first closing event: pings may go on after it.
-        self._closing = min(self._closing, asyncio.get_running_loop().time() + CLOSING_SECONDS)
-
-    def at(self) -> float:
-        return min(self._next, self._total, self._closing)
-
-    def error(self) -> RagTimeout:
-        phase: Phase = "total" if self._total <= self._next else self._phase
-        return RagTimeout(f"no answer in time: {phase}", phase)
 
 
 class DifyClient:
@@ -208,42 +170,42 @@ class DifyClient:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         chunks = response.aiter_bytes() if "content-encoding" in response.headers else aiter(response.stream)
         now = asyncio.get_running_loop().time
-        while not answer.is_over:
-            failure: RagError | None = None
-            events: list[AnswerEvent] = []
-            texts = answer.texts
-            try:
-                chunk = await self._read_chunk(chunks, answer, deadlines)
-                if chunk is None:
-                    events.extend(answer.end_of_stream())
-                else:
-                    for payload in parser.feed(chunk):
-                        events.extend(answer.feed(payload))
-                        if answer.is_over:
-                            break
-            except RagError as error:
-                failure = error  # what came with it in the same read goes out first
-            began = now()
-            for event in merge_texts(events):
-                yield event
-            if failure is not None:
-                raise failure
-            if answer.texts > texts:
-                deadlines.text_came()
-            elif events:
-                deadlines.client_took(now() - began)
-            if answer.is_closing:
-                deadlines.closing_came()
+        with Watch(deadlines) as watch:
+            while not answer.is_over:
+                failure: RagError | None = None
+                events: list[AnswerEvent] = []
+                texts = answer.texts
+                try:
+                    chunk = await self._read_chunk(chunks, answer, watch)
+                    if chunk is None:
+                        events.extend(answer.end_of_stream())
+                    else:
+                        for payload in parser.feed(chunk):
+                            events.extend(answer.feed(payload))
+                            if answer.is_over:
+                                break
+                except RagError as error:
+                    failure = error  # what came with it in the same read goes out first
+                began = now()
+                for event in merge_texts(events):
+                    yield event
+                if failure is not None:
+                    raise failure
+                if answer.texts > texts:
+                    deadlines.text_came()
+                elif events:
+                    deadlines.client_took(now() - began)
+                if answer.is_closing:
+                    deadlines.closing_came()
 
-    async def _read_chunk(self, chunks: AsyncIterator[bytes], answer: DifyAnswer, deadlines: Deadlines) -> bytes | None:
+    async def _read_chunk(self, chunks: AsyncIterator[bytes], answer: DifyAnswer, watch: Watch) -> bytes | None:
         """Return the next bytes; None at the end, also when nothing follows a closing event."""
         try:
-            async with asyncio.timeout_at(deadlines.at()):
-                return await anext(chunks, None)
+            return await watch.next(chunks)
         except TimeoutError as error:
             if answer.is_closing:
                 return None
-            raise deadlines.error() from error
+            raise watch.deadlines.error() from error
         except httpx.HTTPError as error:
             if answer.is_closing:
                 return None

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -28,6 +28,7 @@ from app.errors import (
     RagUnavailable,
 )
 from app.services import dify_client, dify_events
+from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.dify_events import THINKING
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
@@ -373,7 +374,7 @@ async def test_a_body_that_stays_open_after_its_end_delays_nothing(dify: StandIn
 @pytest.mark.parametrize("then", [keep_open(), pings_forever(0.05)], ids=["silence", "pings"])
 async def test_the_second_closing_event_is_waited_for_a_short_time(dify: StandInDify, order: Any, then: Step) -> None:
     dify.will([chatflow("Hi", order=order), then])
-    async with asyncio.timeout(dify_client.CLOSING_SECONDS * 3):
+    async with asyncio.timeout(CLOSING_SECONDS * 3):
         heard = await hear_once(dify)
 
     assert heard.text == "Hi"
@@ -739,11 +740,8 @@ async def raw_server(*replies: bytes, hangs: bool = False) -> AsyncIterator[RawS
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         server.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
@@ -755,11 +753,13 @@ async def raw_server(*replies: bytes, hangs: bool = False) -> AsyncIterator[RawS
                     await reader.read()
                 if b"Keep-Alive" not in reply:
                     break
-        writer.close()
-        tasks.discard(task)
 
-    tasks: set[asyncio.Task[Any]] = set()
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Known from the first moment: one that came at the very end is waited for too.
+        tasks.append(asyncio.ensure_future(serve(reader, writer)))
+
+    tasks: list[asyncio.Future[None]] = []
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
     server = RawServer(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1")
     try:
         yield server

@@ -31,7 +31,7 @@ _FILLERS: Final = frozenset({"uh", "um", "uhm", "er", "erm", "hm", "hmm", "mm", 
 _LEAD: Final = re.compile(
     r"(?:(?:so|well|okay|ok|and|but|or|oh|yeah|yep|yes|no|nope|now|then|hey|hi|hello|right|alright|actually"
     r"|anyway|anyways|basically|like|just|wait|sorry|please|because|cause|also|again|say|gee|gosh|boy|man|wow"
-    r"|listen|look|sure|great|good|cool|fine|nice|perfect|thanks|(?:let's see|let me see)(?! (?:what|how"
+    r"|listen|look|sure|great|good|cool|fine|nice(?! weather)|perfect|thanks|(?:let's see|let me see)(?! (?:what|how"
     r"|if|who|where|when|why|whether|which)\b)|excuse me|i mean"
     r"|(?:you know|i guess|i don't know|see)(?! (?:what|how|why|where|who|when|which|if|whether|that"
     r"|about)\b)"
@@ -153,7 +153,9 @@ _NOT_INVERSION: Final = re.compile(
     r"|(?:had|should|were) (?:i|you|he|she|it|we|they|there)\b.* (?:i|you|he|she|we|they)(?:'d| would|"
     r" could| might)\b"
     r"|should (?:you|i|we|they) .+ (?:you can|you will|you'll|please|call|just|let|feel free)\b"
-    r"|(?:was|were|is|did) (?:a|an|the one|all|my|more|most|one of)\b|will do\b|may you\b)"
+    r"|(?:was|were|is|did) (?:a|an|the one|all|more|most|one of)\b"
+    # "is my friend", "was my brother who ...", but "is my data stored"
+    r"|(?:was|were|is|did) my [a-z]+(?:$| (?:from|who|and|in|at|of|that|because|so)\b)|will do\b|may you\b)"
 )
 _REQUEST: Final = re.compile(
     r"(?:please |kindly |go ahead and )?(?:"
