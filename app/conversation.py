@@ -51,6 +51,7 @@ class Conversation:
         self._queries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
+        self._is_over = False
         self._close_code: int | None = None
 
     async def run(self, receive: Callable[[], Awaitable[str | bytes | None]]) -> int | None:
@@ -73,6 +74,7 @@ class Conversation:
                         if (effect := self._session.disconnect(time.monotonic())) is not None:
                             self._cancel(effect)
                 finally:
+                    self._is_over = True
                     self._disarm()
         finally:
             # A socket that broke under a send has ended the query already: here it is only told.
@@ -99,7 +101,7 @@ class Conversation:
 
     def _arm(self) -> None:
         """See to it that the session is ticked when it is due."""
-        due = self._session.deadline()
+        due = None if self._is_over else self._session.deadline()
         # A timer that rings early only looks again.
         if due is not None and (self._timer is None or due < self._rings_at):
             self._disarm()
@@ -116,6 +118,8 @@ class Conversation:
         self._tasks.create_task(self._tick())
 
     async def _tick(self) -> None:
+        if self._is_over:  # the client left, or was told goodbye, since the timer rang
+            return
         effects = self._session.tick(time.monotonic())
         self._arm()
         await self._carry_out(effects)
@@ -136,7 +140,7 @@ class Conversation:
                 case LogBug(error):
                     logger.error("a message could not be handled", exc_info=error)
                 case Close(code):
-                    self._close_code = code
+                    self._close_code, self._is_over = code, True
         await self._flush()
 
     async def _flush(self) -> None:

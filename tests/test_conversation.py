@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from app.conversation import UNSENT_FRAMES
+from app.conversation import UNSENT_FRAMES, Conversation
 from app.errors import RagUnavailable
+from app.models.session import SessionState
 from app.models.verdicts import Verdict
+from app.services.question_detector import judge
 from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
 from tests.conftest import Serve
 from tests.rules import text_of
+from tests.service import make_settings
 
 
 class Provider:
@@ -167,6 +171,33 @@ async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_
         await asyncio.wait_for(provider.closed.wait(), 5)
     outcomes = [vars(record)["reason"] for record in caplog.records if hasattr(record, "outcome")]
     assert outcomes == ["disconnected"]
+
+
+async def test_nothing_is_asked_after_goodbye_though_a_wait_ends_meanwhile() -> None:
+    """The socket is slow to take the last frame, and just then a question that may go on is due."""
+    settings = make_settings(wait_min_ms=1, wait_max_ms=1)
+    frames: list[dict[str, Any]] = []
+    is_due = asyncio.Event()
+
+    async def send(text: str) -> None:
+        frames.append(json.loads(text))
+        if frames[-1].get("stage") == "closed":
+            asyncio.get_running_loop().call_later(0.05, is_due.set)
+            await is_due.wait()
+
+    messages = iter(
+        [
+            '{"type": "asr_chunk", "text": "can you tell me", "is_final": true}',
+            '{"type": "control", "action": "stop"}',
+        ]
+    )
+
+    async def receive() -> str | None:
+        return next(messages)
+
+    session = SessionState("s", settings, judge=judge)
+    assert await Conversation(session, Provider(), settings, send).run(receive) == 1000
+    assert frames[-1]["stage"] == "closed"
 
 
 async def _still_yields(before: int) -> bool:
