@@ -189,6 +189,11 @@ class Conversation:
             raise
         except RagError as error:
             await self._fail(start, error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            await self._fail(start, RagFailed("the provider was cancelled from within"))
         except Exception:
             logger.exception("answering failed")
             await self._fail(start, RagFailed("an unexpected error, see above"))

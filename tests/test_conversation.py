@@ -51,6 +51,8 @@ class Provider:
                     await _cling_to(self.let_go)
                 case "surrogate?":
                     yield TextDelta("\ud800")
+                case "vanish?":
+                    raise asyncio.CancelledError
                 case "usage?":
                     yield AnswerEnd(usage={"price": object()})
                 case "trail?":
@@ -101,6 +103,7 @@ async def rag(start: Serve) -> Any:
         ("fail?", "RAG_UNAVAILABLE"),
         ("forget?", "RAG_BROKEN_STREAM"),
         ("usage?", "RAG_FAILED"),
+        ("vanish?", "RAG_FAILED"),
     ],
 )
 async def test_a_provider_that_breaks_ends_its_answer_and_nothing_else(
@@ -112,7 +115,7 @@ async def test_a_provider_that_breaks_ends_its_answer_and_nothing_else(
         assert frames[-2]["incomplete"] is True
         assert "secret" not in str(frames)
         assert text_of(await client.ask("well?")) == "Text."
-    if code == "RAG_FAILED":
+    if question in {"raise?", "usage?"}:
         assert any(record.exc_info for record in caplog.records)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from app.config import Settings
 from app.models.messages import AsrChunk
-from app.models.transcript import MAX_SPEAKERS, Segment, Speaker, Transcript, join
+from app.models.transcript import MAX_SPEAKERS, Segment, Speaker, Transcript, extends, join, plain
 from app.models.verdicts import Verdict
 
 Judge = Callable[[str, str | None], Verdict]
@@ -83,7 +83,7 @@ class _Waiting:
 class Partial:
     chunk: AsrChunk
     text: str
-    heard_at: float
+    began_at: float
     still_since: float
     was_weighed: bool = False
 
@@ -121,7 +121,7 @@ class Listener:
 
     def _next_due(self) -> float | None:
         stale = self.settings.stale_partial_seconds
-        times = [partial.heard_at + stale for partial in self.partials.values()]
+        times = [partial.still_since + stale for partial in self.partials.values()]
         if self.settings.speculate:
             times += [p.still_since + STANDSTILL for p in self.partials.values() if not p.was_weighed]
         return min(times + [wait.deadline for wait in self._waits.values()], default=None)
@@ -135,6 +135,8 @@ class Listener:
         self._look_at(now + (STANDSTILL if self.settings.speculate else self.settings.stale_partial_seconds))
         if before is not None and before.text == text:
             partial.still_since, partial.was_weighed = before.still_since, before.was_weighed
+        if before is not None:
+            partial.began_at = before.began_at
         if len(self.partials) > MAX_SPEAKERS:
             del self.partials[next(iter(self.partials))]
         if (wait := self._waits.get(chunk.speaker)) is not None:
@@ -143,8 +145,14 @@ class Listener:
 
     def hear_final(self, chunk: AsrChunk, text: str, now: float, unanswered: list[Segment]) -> Keep | Wait | Ask:
         """Place a final and judge it. `unanswered`: the segments of a running question that has no text yet."""
-        self.partials.pop(chunk.speaker, None)
         segment = Segment(text, now, chunk.segment_id, chunk.speaker, chunk.language)
+        partial = self.partials.pop(chunk.speaker, None)
+        segment.began_at = now if partial is None else partial.began_at
+        # Some recognisers know who speaks only at the end: the partial came under another name.
+        for speaker, other in list(self.partials.items()):
+            words = plain(other.text)
+            if words == segment.words or extends(segment.words, words):
+                del self.partials[speaker]
         return self._take(segment, chunk, unanswered)
 
     def end_turn(self, speaker: Speaker, now: float) -> Ask | None:
@@ -162,12 +170,12 @@ class Listener:
             for partial in self.partials.values():
                 if partial.still_since + STANDSTILL <= now and (guess := self._guess(partial)) is not None:
                     decisions.append(guess)
-        stale = now - self.settings.stale_partial_seconds
-        for speaker in [speaker for speaker, partial in self.partials.items() if partial.heard_at <= stale]:
+        stale = self.settings.stale_partial_seconds
+        for speaker in [speaker for speaker, partial in self.partials.items() if partial.still_since + stale <= now]:
             partial = self.partials.pop(speaker)
-            chunk = partial.chunk
-            segment = Segment(partial.text, now, chunk.segment_id, speaker, chunk.language, is_provisional=True)
-            decisions.append(_stale(self._take(segment, chunk, unanswered), now - partial.heard_at))
+            chunk, said_at = partial.chunk, partial.still_since
+            segment = Segment(partial.text, said_at, chunk.segment_id, speaker, chunk.language, is_provisional=True)
+            decisions.append(_stale(self._take(segment, chunk, unanswered), now - said_at))
         self.due = self._next_due()
         return decisions
 
@@ -192,7 +200,9 @@ class Listener:
         is_sure = verdict.is_complete and verdict.confidence >= SURE
         if not verdict.is_question or not (is_sure or chunk.end_of_turn):
             return None
-        segment = Segment(partial.text, partial.heard_at, chunk.segment_id, chunk.speaker, chunk.language, asks=verdict)
+        segment = Segment(
+            partial.text, partial.still_since, chunk.segment_id, chunk.speaker, chunk.language, asks=verdict
+        )
         return Guess(chunk.speaker, verdict, self.transcript.with_(segment))
 
     def _take(self, segment: Segment, chunk: AsrChunk, unanswered: list[Segment]) -> Keep | Wait | Ask:
@@ -205,7 +215,7 @@ class Listener:
         if placement == "replaced":
             if wait is not None and wait.first is older:
                 wait.first = segment
-        elif is_extension:
+        elif is_extension and (chunk.confidence is None or chunk.confidence >= self.settings.min_confidence):
             self.transcript.put_back(unanswered)
             self.transcript.replace(older, segment)
         elif placement == "extended":
@@ -216,10 +226,10 @@ class Listener:
             self.last_final = segment
         if not self.attention.auto_detect:
             return Keep("auto_detect_off", "Questions are only asked by instant_query.")
-        if is_extension:
-            return self._extended(segment)
         if chunk.confidence is not None and chunk.confidence < self.settings.min_confidence:
             return Keep("low_confidence", "The recogniser is not sure of these words.")
+        if is_extension:
+            return self._extended(segment)
         return self._decide(segment, bool(chunk.end_of_turn), unanswered)
 
     def _decide(self, segment: Segment, is_end: bool, unanswered: list[Segment]) -> Keep | Wait | Ask:
@@ -231,6 +241,8 @@ class Listener:
                 return self._extended(segment)
             return Keep("not_a_question", "No question so far.", verdict)
         if not verdict.is_question and wait is not None:
+            if wait.first is segment:  # what was waited for has been corrected
+                return Keep("not_a_question", "No question so far.", verdict)
             # Another sentence has begun: the question before it is over.
             return Ask(segment.speaker, wait.verdict, segment.heard_at - wait.heard_at)
         for known in asking:
@@ -263,10 +275,13 @@ class Listener:
     def _goes_on(self, segment: Segment, verdict: Verdict, unanswered: list[Segment]) -> bool:
         """Whether a final that asks nothing by itself belongs to the question just asked: "... of the red one"."""
         last = unanswered[-1] if unanswered else None
-        if last is None or last.speaker != segment.speaker or not verdict.is_continuation:
+        if last is None or last.speaker != segment.speaker or last.asks is None:
+            return False
+        if last.asks.is_complete and not verdict.is_continuation:
             return False
         is_next = self.transcript.of(segment.speaker)[0] is segment  # nothing was said between the two
-        return is_next and segment.heard_at - last.heard_at <= self.settings.merge_seconds
+        began_at = segment.heard_at if segment.began_at is None else segment.began_at
+        return is_next and began_at - last.heard_at <= self.settings.merge_seconds
 
     def _extended(self, segment: Segment) -> Ask:
         mine = self.transcript.of(segment.speaker)

@@ -196,6 +196,8 @@ class SessionState:
             self._on_new_question = message.on_new_question
         if message.auto_detect is not None:
             self._attention.auto_detect = message.auto_detect
+            if not message.auto_detect:
+                self._listener.give_up()
         if message.speakers is not None:
             self._attention.speakers = frozenset(message.speakers) or None
         if message.inputs is not None:
@@ -209,14 +211,15 @@ class SessionState:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by now."""
-        seq = self._seq
         effects: list[Effect] = []
+        seq = self._seq
         try:
             for decision in self._listener.tick(now, self._unanswered()):
                 effects += self._follow(decision, now)
+                seq = self._seq
         except Exception as bug:
             self._seq = seq
-            return self.report_bug(bug)
+            effects += self.report_bug(bug)
         return effects
 
     def _hear(self, chunk: AsrChunk, now: float) -> list[Effect]:
@@ -239,6 +242,7 @@ class SessionState:
         if chunk.end_of_turn:
             ask = self._listener.end_turn(chunk.speaker, now)
             return [] if ask is None else self._follow(ask, now)
+        self._listener.partials.pop(chunk.speaker, None)
         # Recognisers send empty finals all through a silence: one error says it.
         if self._reported_empty:
             return []
@@ -281,7 +285,7 @@ class SessionState:
                 return [*self._interrupt("new_question", now), *self._ask_heard(ask, [ask.speaker], now)]
             case "ignore":
                 transcript = self._listener.transcript
-                transcript.drop([segment for segment in transcript.of(ask.speaker) if segment.asks is not None])
+                transcript.drop([segment for segment in transcript.of(ask.speaker) if segment.asks is ask.verdict])
                 note = "Ignored: an answer is running."
                 return [self._waiting("answer_in_progress", note, verdict=VerdictNote.of(ask.verdict))]
             case mode:
@@ -303,6 +307,8 @@ class SessionState:
         segments = self._listener.take(*speakers)
         for speaker in speakers:
             self._pending.pop(speaker, None)
+        if not segments:
+            return []
         asked = self._phrase(segments, newest.verdict)
         guess, effects = self._confirm(asked, now)
         query = self._new_query(asked[0], now) if guess is None else guess.query
@@ -354,7 +360,7 @@ class SessionState:
 
     def _hold(self, guess: Speculation, event: AnswerEvent, now: float) -> list[Effect]:
         guess.held.append(event)
-        guess.size += len(event.text) if isinstance(event, TextDelta | TextReplaced) else 1
+        guess.size += 1 + (len(event.text) if isinstance(event, TextDelta | TextReplaced) else 0)
         return self._discard(now) if guess.size > MAX_HELD_CHARS else []
 
     def _phrase(self, segments: list[Segment], verdict: Verdict) -> tuple[str, str]:

@@ -19,6 +19,9 @@ Placement = Literal["new", "replaced", "repeated", "extended"]
 
 # How many segments are remembered after they left the buffer, so that a late repetition is known as one.
 REMEMBERED_IDS = 256
+REMEMBERED_CHARS = 100_000
+# How long a final may take to come after a partial was taken for it, in seconds.
+LATE_FINAL_SECONDS = 60.0
 # How many finals back the words are compared where the recogniser gives no ids: WhisperLive repeats ten.
 REMEMBERED_FINALS = 12
 # How many speakers may have talk in the buffer; beyond, the one longest silent is dropped.
@@ -54,10 +57,15 @@ class Segment:
     language: str | None = None
     is_provisional: bool = False
     asks: Verdict | None = None
+    began_at: float | None = None
     words: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.words = plain(self.text)
+
+    def may_be_said_by(self, speaker: Speaker) -> bool:
+        """False when two speakers are named and differ."""
+        return self.speaker == speaker or None in (self.speaker, speaker)
 
 
 class Transcript:
@@ -93,15 +101,19 @@ class Transcript:
     def _same_utterance(self, segment: Segment) -> Segment | None:
         if segment.segment_id is not None:
             for known in self.segments:
-                if known.segment_id == segment.segment_id:
+                if known.segment_id == segment.segment_id and known.may_be_said_by(segment.speaker):
                     return known
-            if (gone := self._gone.get(segment.segment_id)) is not None:
+            gone = self._gone.get(segment.segment_id)
+            if gone is not None and gone.may_be_said_by(segment.speaker):
                 return gone
         mine = [known for known in self._finals if known.speaker == segment.speaker]
         for known in reversed(mine):
             if segment.segment_id is not None and not known.is_provisional:
                 continue  # its id says that it is another one
-            is_recent = segment.heard_at - known.heard_at <= self._merge_seconds or known.is_provisional
+            is_late_final = known.is_provisional and not segment.is_provisional
+            is_recent = segment.heard_at - known.heard_at <= (
+                LATE_FINAL_SECONDS if is_late_final else self._merge_seconds
+            )
             is_newest = known is mine[-1]
             if is_recent and (segment.words == known.words or (is_newest and extends(segment.words, known.words))):
                 return known
@@ -120,7 +132,8 @@ class Transcript:
         """What this speaker's segments would be with one more."""
         mine = [*self.of(segment.speaker), segment]
         while len(mine) > 1 and len(join(mine)) > self._limit:
-            del mine[0]
+            # The oldest first, but what asks and waits for its turn after all the talk around it.
+            del mine[next((index for index, known in enumerate(mine[:-1]) if known.asks is None), 0)]
         return mine
 
     def replace(self, older: Segment, segment: Segment) -> None:
@@ -147,8 +160,12 @@ class Transcript:
             if segment.segment_id is not None:
                 self._gone[segment.segment_id] = segment
                 self._gone.move_to_end(segment.segment_id)
-                if len(self._gone) > REMEMBERED_IDS:
-                    self._gone.popitem(last=False)
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        size = sum(len(segment.text) for segment in self._gone.values())
+        while len(self._gone) > REMEMBERED_IDS or (size > REMEMBERED_CHARS and len(self._gone) > 1):
+            size -= len(self._gone.popitem(last=False)[1].text)
 
     def put_back(self, segments: list[Segment]) -> None:
         """Undo the `drop` of segments that were asked: they are said again, as one question with what follows."""

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from pydantic_core import from_json
@@ -152,7 +153,7 @@ class DifyClient:
             raise _Retryable(RagUnavailable(f"no connection: {error}")) from error
         except StaleConnection:
             raise
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last two: an odd redirect
             # It may have arrived: asking again could ask twice.
             raise RagUnavailable(f"the connection broke before the response: {error}") from error
 
@@ -250,11 +251,12 @@ class DifyClient:
             del self._stops[conversation_id]
 
     async def _post_stop(self, task_id: str, user: str) -> None:
-        url = f"{self._settings.dify_url}/chat-messages/{task_id}/stop"
+        url = f"{self._settings.dify_url}/chat-messages/{quote(task_id, safe='')}/stop"
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._http.post(url, json={"user": user}, headers=self._headers, timeout=self._timeout)
-        except (TimeoutError, httpx.HTTPError) as error:
+        except Exception as error:
+            # Best effort: whatever comes of it must not end the tasks that serve everybody.
             logger.info("the stop call failed: %s", error or type(error).__name__)
 
 

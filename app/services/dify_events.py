@@ -288,7 +288,7 @@ class DifyAnswer:
         yield AnswerEnd(
             conversation_id=self.conversation_id,
             sources=tuple(_sources(metadata.get("retriever_resources"))),
-            usage=_object(metadata, "usage") or None,
+            usage={key: value for key, value in _object(metadata, "usage").items() if _is_plain(value)} or None,
             incomplete=self._workflow_status == "stopped",
         )
 
@@ -321,6 +321,11 @@ def _object(event: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _is_plain(value: object) -> bool:
+    """Whether JSON has this number: an oddity beside the answer must not spoil the answer."""
+    return not isinstance(value, int | float) or -1e300 < value < 1e300
+
+
 def _sources(resources: object) -> Iterator[Source]:
     """Read the citations; an app without them sends null, an empty list or nothing."""
     if not isinstance(resources, list):
@@ -331,7 +336,7 @@ def _sources(resources: object) -> Iterator[Source]:
             position=position if isinstance(position, int) else number,
             title=_text(item, "document_name") or _text(item, "title"),
             source=_text(item, "dataset_name"),
-            score=score if isinstance(score, int | float) else None,
+            score=score if isinstance(score, int | float) and _is_plain(score) else None,
             snippet=_text(item, "content")[:SNIPPET_CHARS],
         )
 

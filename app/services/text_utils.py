@@ -11,7 +11,7 @@ from app.services.rag import AnswerEvent, TextDelta, TextReplaced
 
 # The end of a sentence: closing punctuation with what closes around it. A full stop or comma of the
 # Latin script only counts before white space, or it might stand inside 3.14 or an address.
-_SENTENCE_END = regex.compile(r"""(?:[。！？；…]+[」』”’）)】]*|[.!?;:]+["')\]]*(?=\s)|\n)\s*""")
+_SENTENCE_END = regex.compile(r"""(?:[。！？；…]++[」』”’）)】]*+|[.!?;:]++["')\]]*+(?=\s)|\n)\s*+""")
 _SPACE = regex.compile(r"\s+")
 _GRAPHEME = regex.compile(r"\X")
 

@@ -13,7 +13,7 @@ from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
 from app.models.listening import Judge
 from app.models.messages import AsrChunk, Configure, Control, Status
 from app.models.session import MAX_HELD_CHARS, SessionState
-from app.models.transcript import MAX_SPEAKERS, extends, plain
+from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS, extends, plain
 from app.models.verdicts import Verdict
 from tests.models.judges import judge_by_signs, judge_by_words
 from tests.service import make_settings
@@ -130,9 +130,9 @@ def test_an_empty_end_of_turn_ends_the_wait() -> None:
 def test_a_partial_of_that_speaker_stretches_the_wait() -> None:
     talk = Talk()
     talk.say("what is the? ...", speaker="anna")
-    for _ in range(5):
+    for number in range(5):
         talk.later(1.0)
-        talk.begin("price", speaker="anna")
+        talk.begin(f"price {number}", speaker="anna")
         talk.begin("hello", speaker="ben")
     assert talk.asked == []
     talk.later(1.1)
@@ -328,6 +328,15 @@ def test_a_window_of_finals_that_is_sent_again_and_again_asks_once() -> None:
     assert talk.asked == ["We have a pump. It is red. What does it cost?"]
 
 
+def test_what_is_remembered_of_asked_segments_is_bounded_in_characters() -> None:
+    talk = Talk()
+    for number in range(3):
+        talk.say(f"{number}" + "x" * (REMEMBERED_CHARS // 2) + "?", segment_id=number)
+        talk.control("cancel")
+    assert reasons(talk.say("short?", segment_id=2)) == ["duplicate"]
+    assert asked(talk.say("short?", segment_id=0)) == ["short?"]
+
+
 @pytest.mark.parametrize(
     ("longer", "shorter", "expected"),
     [
@@ -393,6 +402,112 @@ def test_a_bug_found_by_time_is_told_and_leaves_no_gap() -> None:
     assert isinstance(error, Send)
     assert (error.frame.type, error.frame.seq) == ("error", 4)
     assert talk.later(60) == []
+
+
+def test_a_final_takes_its_partial_away_though_it_came_under_another_name() -> None:
+    talk = Talk()
+    talk.begin("what is RAG?", speaker="unknown")
+    talk.say("What is RAG?", speaker="guest")
+    assert talk.later(60) == []
+
+
+def test_a_partial_that_comes_after_its_final_asks_nothing() -> None:
+    talk = Talk()
+    talk.say("what is RAG?")
+    talk.later(0.1)
+    talk.begin("what is RAG?")
+    talk.later(60)
+    assert talk.asked == ["what is RAG?"]
+
+
+def test_an_empty_final_takes_the_partial_away() -> None:
+    talk = Talk()
+    talk.begin("what is RAG?")
+    talk.say("")
+    assert talk.later(60) == []
+
+
+def test_the_same_partial_later_is_a_new_question() -> None:
+    talk = Talk()
+    for _ in range(2):
+        talk.begin("what is RAG?")
+        talk.later(600)
+        talk.control("cancel")
+    assert talk.asked == ["what is RAG?"] * 2
+
+
+def test_a_final_that_began_in_time_goes_on_with_the_question() -> None:
+    talk = Talk()
+    talk.say("what is the price?")
+    talk.later(1.5)
+    talk.begin("of")
+    talk.later(1.5)
+    talk.say("of the red one")
+    assert talk.asked[-1] == "what is the price? of the red one"
+
+
+def test_whatever_follows_an_open_question_goes_on_with_it() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    talk.later(1.3)
+    talk.say("price")
+    assert talk.asked == ["what is the? ...", "what is the? ... price"]
+
+
+def test_a_waiting_question_that_is_corrected_into_a_statement_is_not_asked() -> None:
+    talk = Talk()
+    talk.say("what is the? ...", segment_id=1)
+    assert reasons(talk.say("That is the pump.", segment_id=1)) == ["not_a_question"]
+    assert talk.later(60) == []
+
+
+def test_equal_ids_of_two_speakers_are_two_segments() -> None:
+    talk = Talk()
+    talk.say("RAG?", speaker="anna", segment_id=1)
+    assert reasons(talk.say("Why?", speaker="ben", segment_id=1)) == ["answer_in_progress"]
+
+
+def test_a_queued_question_outlasts_the_talk_after_it() -> None:
+    talk = Talk(context_max_chars=60)
+    talk.say("RAG?")
+    talk.say("How do I reset it?")
+    for number in range(9):
+        talk.say(f"statement number {number}")
+    talk.session.answer_event("c-1", AnswerEnd(incomplete=True), talk.now)
+    assert talk.session.query is not None
+    assert talk.session.query.question.startswith("How do I reset it?")
+
+
+def test_a_question_to_be_ignored_leaves_the_queued_one_alone() -> None:
+    talk = Talk()
+    talk.say("RAG?")
+    talk.say("How much is it?")
+    talk.configure(on_new_question="ignore")
+    talk.say("Where is it?")
+    effects = talk.session.answer_event("c-1", AnswerEnd(incomplete=True), talk.now)
+    assert asked(effects) == ["How much is it?"]
+
+
+def test_switching_detection_off_ends_a_wait() -> None:
+    talk = Talk()
+    talk.say("what is the? ...")
+    talk.configure(auto_detect=False)
+    assert talk.later(60) == []
+
+
+def test_a_wait_whose_words_were_dropped_asks_nothing() -> None:
+    talk = Talk()
+    talk.say("what is the? ...", speaker="first")
+    for number in range(MAX_SPEAKERS):
+        talk.say("talk", speaker=f"s{number}")
+    assert asked(talk.later(60)) == []
+
+
+def test_a_low_confidence_does_not_extend_a_question() -> None:
+    talk = Talk()
+    talk.say("how do I?")
+    assert reasons(talk.say("how do I? reset it", confidence=0.1)) == ["low_confidence"]
+    assert talk.asked == ["how do I?"]
 
 
 # Speakers, confidence, push-to-talk

@@ -983,3 +983,13 @@ def test_an_invented_stream_is_heard_however_it_is_cut(name: str, data: st.DataO
 @pytest.mark.parametrize("name", RECORDED or ["none"])
 def test_a_recorded_stream_is_heard_wherever_it_is_cut(name: str) -> None:
     check_wherever_cut(RECORDED[name])
+
+
+def test_numbers_that_json_does_not_have_do_not_spoil_the_answer() -> None:
+    answer = DifyAnswer()
+    list(answer.feed(b'{"event": "message", "answer": "Hi"}'))
+    metadata = '{"usage": {"latency": NaN, "total_tokens": 3}, "retriever_resources": [{"score": 1%s}]}' % ("0" * 400)
+    (end,) = answer.feed(b'{"event": "message_end", "metadata": %s}' % metadata.encode())
+    assert isinstance(end, AnswerEnd)
+    assert end.usage == {"total_tokens": 3}
+    assert end.sources[0].score is None
