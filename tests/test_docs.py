@@ -180,7 +180,7 @@ async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
     printed = await run(
         sys.executable, "-c", code.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url), PYTHONUTF8="1"
     )
-    assert "Pause and resume" in printed
+    assert "Set the Dify key" in printed
     assert "'final': True" in printed.splitlines()[-1]
 
 
