@@ -53,7 +53,7 @@ class MessageTooLarge(ClientError):
 class RagError(ServiceError):
     """The provider could not answer. Its text is for the log; the client gets `code` and a sentence.
 
-    `retryable` says whether asking again later may help.
+    `retryable` says whether asking again later may help, `retry_after_ms` when, if that is known.
     """
 
     code = "RAG_FAILED"
@@ -61,6 +61,10 @@ class RagError(ServiceError):
     phase: Phase | None = None
     sentence: ClassVar[str] = "The answer could not be completed."
     sentence_zh: ClassVar[str] = "未能完成回答。"
+
+    def __init__(self, message: str = "", *, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class RagNotConfigured(RagError):

@@ -223,10 +223,20 @@ class AnswerFailure(Frame):
     code: str
     retryable: bool
     phase: Phase | None = None
+    retry_after_ms: int | None = None
 
     @classmethod
     def of(cls, error: RagError) -> AnswerFailure:
-        return cls(code=error.code, retryable=error.retryable, phase=error.phase)
+        return cls(
+            code=error.code,
+            retryable=error.retryable,
+            phase=error.phase,
+            retry_after_ms=error.retry_after_ms,
+        )
+
+
+def _without_value(frame: Frame, *names: str) -> set[str]:
+    return {name for name in names if getattr(frame, name) is None}
 
 
 class FinalAnswer(Answer):
@@ -242,9 +252,9 @@ class FinalAnswer(Answer):
 
     def to_json(self) -> str:
         # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
-        absent = {name for name in ("replace", "error", "incomplete") if getattr(self, name) is None}
-        if self.error is not None and self.error.phase is None:
-            return self._dump(exclude={**dict.fromkeys(absent, True), "error": {"phase"}})
+        absent: dict[str, Any] = dict.fromkeys(_without_value(self, "replace", "error", "incomplete"), True)
+        if self.error is not None:
+            absent["error"] = _without_value(self.error, "phase", "retry_after_ms")
         return self._dump(exclude=absent)
 
 

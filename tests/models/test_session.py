@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from app.errors import RagError, RagTimeout
+import pytest
+
+from app.errors import RagError, RagTimeout, RagUnavailable
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
 from app.models.listening import Judge
@@ -189,6 +192,32 @@ def test_a_failure_ends_the_query_and_the_pending_question_follows() -> None:
     session.receive(final("One?"), now=1)
     session.receive(final("Two?"), now=1)
     assert asked(session.answer_failed("c1-1", RagError("broken"), now=2)) == ["Two?"]
+
+
+def wire(effect: Effect) -> dict[str, Any]:
+    """The frame of this effect as a client reads it."""
+    assert isinstance(effect, Send)
+    frame = json.loads(effect.frame.to_json())
+    assert isinstance(frame, dict)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RagError("broken"), {"code": "RAG_FAILED", "retryable": False}),
+        (RagTimeout("late", "stall"), {"code": "RAG_TIMEOUT", "retryable": True, "phase": "stall"}),
+        (
+            RagUnavailable("down", retry_after_ms=1500),
+            {"code": "RAG_UNAVAILABLE", "retryable": True, "retry_after_ms": 1500},
+        ),
+    ],
+    ids=["plain", "with a phase", "with a time to wait"],
+)
+def test_a_failure_tells_what_is_known_and_nothing_else(error: RagError, told: dict[str, Any]) -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    assert wire(session.answer_failed("c1-1", error, now=2)[0])["error"] == told
 
 
 def test_stop_drops_the_pending_question_and_closes() -> None:
