@@ -66,12 +66,16 @@ class TextReplaced:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """The answer is over; nothing follows. `incomplete`: the provider itself stopped before the end."""
+    """The answer is over; nothing follows. `incomplete`: the provider itself stopped before the end.
+
+    `provider` names who answered, where that is not who was asked first.
+    """
 
     conversation_id: str | None = None
     sources: tuple[Source, ...] = ()
     usage: dict[str, Any] | None = None
     incomplete: bool = False
+    provider: str | None = None
 
 
 AnswerEvent = ConversationNamed | Progress | TextDelta | TextReplaced | AnswerEnd

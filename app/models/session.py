@@ -537,6 +537,7 @@ class SessionState:
                 conversation_id=self._conversation_id,
                 error=None if error is None else AnswerFailure.of(error),
                 incomplete=end.incomplete or None,
+                provider=end.provider,
             )
         )
         self.query = None

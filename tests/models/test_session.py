@@ -220,6 +220,15 @@ def test_a_failure_tells_what_is_known_and_nothing_else(error: RagError, told: d
     assert wire(session.answer_failed("c1-1", error, now=2)[0])["error"] == told
 
 
+def test_the_final_frame_names_a_provider_only_where_it_is_another_one() -> None:
+    for provider, told in [("local", {"provider": "local"}), (None, {})]:
+        session = new_session()
+        session.receive(final("One?"), now=1)
+        session.answer_event("c1-1", TextDelta("text"), now=1)
+        frame = wire(session.answer_event("c1-1", AnswerEnd(provider=provider), now=2)[0])
+        assert {name: frame[name] for name in frame if name == "provider"} == told
+
+
 def test_stop_drops_the_pending_question_and_closes() -> None:
     session = new_session()
     session.receive(final("One?"), now=1)

@@ -1,0 +1,132 @@
+"""Asks a provider through a circuit breaker, and another one when it fails before its first text."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from app.errors import RagBrokenStream, RagError, RagFailed
+from app.services.breaker import Breaker
+from app.services.rag import (
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Question,
+    RagProvider,
+    TextDelta,
+    TextReplaced,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class GuardedProvider:
+    """A `RagProvider` over `first`, with `fallback` in reserve.
+
+    The fallback answers after every failure before the first text, also after a refusal (`RagRejected`): that is a
+    wrong key or an app that is not published far more often than something about the question. It is asked without a
+    conversation and names none, so that the next question goes on in the conversation of the first. If it fails too
+    before its first text, the failure of the first is what is reported. After the first text nobody else answers: two
+    halves of two answers are none.
+    """
+
+    def __init__(
+        self,
+        first: RagProvider,
+        breaker: Breaker,
+        fallback: RagProvider | None = None,
+        *,
+        name: str,
+        fallback_name: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.breaker = breaker
+        self.is_stateless: bool = getattr(first, "is_stateless", False)
+        self._first = first
+        self._fallback = fallback
+        self._name = name
+        self._fallback_name = fallback_name
+        self._clock = clock
+
+    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        has_begun = False
+        try:
+            async with aclosing(self._ask_first(question)) as events:
+                async for event in events:
+                    has_begun = has_begun or _is_text(event)
+                    yield event
+            return
+        except Exception as error:
+            if has_begun or self._fallback is None:
+                raise
+            failure = error
+        self._log(self._name, failure)
+        async with aclosing(self._ask_fallback(self._fallback, question, failure)) as events:
+            async for event in events:
+                yield event
+
+    async def _ask_first(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        trial = self.breaker.admit(self._clock())
+        try:
+            async with aclosing(_whole_answer(self._first, question)) as events:
+                async for event in events:
+                    if _is_text(event):
+                        self.breaker.text_came(trial)
+                    elif isinstance(event, AnswerEnd):
+                        self.breaker.succeed(trial)
+                    yield event
+        except RagError as error:
+            self.breaker.fail(trial, error, self._clock())
+            raise
+        finally:
+            self.breaker.leave(trial)
+
+    async def _ask_fallback(
+        self, fallback: RagProvider, question: Question, failure: Exception
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        has_begun = False
+        try:
+            async with aclosing(_whole_answer(fallback, replace(question, conversation_id=None))) as events:
+                async for event in events:
+                    has_begun = has_begun or _is_text(event)
+                    if isinstance(event, AnswerEnd):
+                        yield replace(event, conversation_id=None, provider=event.provider or self._fallback_name)
+                    elif not isinstance(event, ConversationNamed):
+                        yield event
+            return
+        except Exception as error:
+            if has_begun:
+                raise
+            self._log(self._fallback_name, error)
+        raise failure
+
+    def _log(self, name: str, error: Exception) -> None:
+        if isinstance(error, RagError):
+            logger.warning("%s does not answer: %s: %s", name, error.code, error)
+        else:
+            logger.error("%s does not answer", name, exc_info=error)
+
+
+def _is_text(event: AnswerEvent) -> bool:
+    # A replacement by nothing is a frame, too.
+    return isinstance(event, TextReplaced) or (isinstance(event, TextDelta) and event.text != "")
+
+
+async def _whole_answer(provider: RagProvider, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+    """Ask; an answer without text or without its end raises, so that it counts and the fallback can answer."""
+    has_begun = False
+    async with aclosing(provider.query(question)) as events:
+        async for event in events:
+            has_begun = has_begun or _is_text(event)
+            if isinstance(event, AnswerEnd):
+                if not has_begun and not event.incomplete:
+                    if event.conversation_id is not None:
+                        yield ConversationNamed(event.conversation_id)
+                    raise RagFailed("the answer is empty")
+                yield event
+                return
+            yield event
+    raise RagBrokenStream("the provider ended without AnswerEnd")
