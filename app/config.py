@@ -58,6 +58,14 @@ class Settings(BaseSettings):
     knowledge_dir: Path = Field(
         Path("docs"), description="Folder of Markdown and text files that the local provider answers from."
     )
+    fallback_provider: Annotated[str, AfterValidator(_check_provider)] | None = Field(
+        None,
+        description="Who answers when RAG_PROVIDER fails before its first text, named like it; empty for nobody.",
+    )
+    breaker_failures: int = Field(
+        5, ge=0, description="Failures in a row after which RAG_PROVIDER is left alone; 0 for never."
+    )
+    breaker_seconds: Seconds = Field(30, description="Seconds it is left alone before one question finds out.")
 
     dify_api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(
         None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
@@ -101,9 +109,15 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
 
     @model_validator(mode="after")
-    def _check_knowledge(self) -> Self:
-        if self.rag_provider == "local" and not self.knowledge_dir.is_dir():
+    def _check_providers(self) -> Self:
+        providers = [self.rag_provider, self.fallback_provider]
+        if "local" in providers and not self.knowledge_dir.is_dir():
             raise ValueError(f"KNOWLEDGE_DIR: {self.knowledge_dir} is not a folder")
+        if self.rag_provider == self.fallback_provider:
+            raise ValueError("FALLBACK_PROVIDER: must be another one than RAG_PROVIDER")
+        # The first provider may wait for its key; a fallback that cannot answer helps nobody.
+        if self.fallback_provider == "dify" and self.dify_api_key is None:
+            raise ValueError("FALLBACK_PROVIDER: dify needs DIFY_API_KEY")
         return self
 
     @model_validator(mode="after")

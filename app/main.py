@@ -32,7 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         logs.configure(settings)
         if not settings.is_provider_configured:
-            logger.warning("DIFY_API_KEY is not set: every question gets RAG_NOT_CONFIGURED")
+            outcome = "goes to FALLBACK_PROVIDER" if settings.fallback_provider else "gets RAG_NOT_CONFIGURED"
+            logger.warning("DIFY_API_KEY is not set: every question %s", outcome)
         async with open_provider() as provider:
             yield {"runtime": Runtime(settings, provider)}
 

@@ -54,6 +54,12 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("RAG_PROVIDER", "somewhere"),
         ("RAG_PROVIDER", "no.such.module:factory"),
         ("RAG_PROVIDER", "app.main:no_such_name"),
+        ("FALLBACK_PROVIDER", "somewhere"),
+        ("FALLBACK_PROVIDER", "no.such.module:factory"),
+        ("FALLBACK_PROVIDER", "app.main:no_such_name"),
+        ("FALLBACK_PROVIDER", "dify"),  # RAG_PROVIDER is that already
+        ("BREAKER_FAILURES", "-1"),
+        ("BREAKER_SECONDS", "0"),
         ("ANSWER_CHUNK_CHARS", "0"),
         ("MAX_MESSAGE_BYTES", "many"),
     ],
@@ -83,15 +89,26 @@ def test_a_file_of_settings_that_is_not_utf8_is_refused(
     assert refusal(capsys, monkeypatch) == "realtime-rag: .env: is not UTF-8\n"
 
 
+@pytest.mark.parametrize("setting", ["RAG_PROVIDER", "FALLBACK_PROVIDER"])
 @pytest.mark.parametrize("folder", ["missing", "file.md"])
 def test_the_local_provider_needs_a_folder(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str, setting: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.md").write_text("# A file")
-    line = refusal(capsys, monkeypatch, RAG_PROVIDER="local", KNOWLEDGE_DIR=folder)
+    line = refusal(capsys, monkeypatch, **{setting: "local"}, KNOWLEDGE_DIR=folder)
     assert "KNOWLEDGE_DIR" in line
     assert folder in line
+
+
+def test_a_fallback_that_could_never_answer_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    line = refusal(capsys, monkeypatch, RAG_PROVIDER="local", FALLBACK_PROVIDER="dify")
+    assert "FALLBACK_PROVIDER" in line
+    assert "DIFY_API_KEY" in line
 
 
 def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(

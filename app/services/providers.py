@@ -1,31 +1,54 @@
-"""Loads the provider that the settings name."""
+"""Loads the providers that the settings name, and guards the first with the second."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from app.config import Settings
 from app.errors import StartError
+from app.services.breaker import Breaker
+from app.services.guarded import GuardedProvider
 from app.services.rag import RagProvider
+
+Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
 
 # Imported only when chosen: a start pays for one provider's libraries.
 FACTORIES = {"dify": "app.services.dify_client:open_dify", "local": "app.services.local_rag:open_local"}
 
 
-def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManager[RagProvider]]:
-    """Import the factory of `RAG_PROVIDER`; what it makes is opened when the service starts.
+def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManager[GuardedProvider]]:
+    """Import the factories of `RAG_PROVIDER` and `FALLBACK_PROVIDER`; both are opened when the service starts.
 
     A factory takes the settings and returns a provider, or an async context manager of one. Raises `StartError` when
     there is no such factory.
     """
-    path = FACTORIES.get(settings.rag_provider, settings.rag_provider)
+    open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
+    fallback_name = settings.fallback_provider
+    open_fallback = _load("FALLBACK_PROVIDER", fallback_name, settings) if fallback_name else None
+
+    @asynccontextmanager
+    async def open_both() -> AsyncIterator[GuardedProvider]:
+        async with AsyncExitStack() as stack:
+            yield GuardedProvider(
+                await stack.enter_async_context(open_first()),
+                Breaker(settings.breaker_failures, settings.breaker_seconds),
+                await stack.enter_async_context(open_fallback()) if open_fallback else None,
+                name=settings.rag_provider,
+                fallback_name=fallback_name or "",
+            )
+
+    return open_both
+
+
+def _load(setting: str, provider: str, settings: Settings) -> Open:
+    path = FACTORIES.get(provider, provider)
     module, _, name = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise StartError("RAG_PROVIDER", f"{path} cannot be loaded: {error}") from error
+        raise StartError(setting, f"{path} cannot be loaded: {error}") from error
 
     @asynccontextmanager
     async def open_provider() -> AsyncIterator[RagProvider]:

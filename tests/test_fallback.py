@@ -1,0 +1,147 @@
+"""Dify in trouble, through the real service: who answers, and what the client is told."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+from tests.conftest import Serve
+from tests.rules import Frame, text_of
+from tests.standin.dify import StandInDify
+from tests.standin.exchange import Script
+from tests.standin.scripts import (
+    answer,
+    bare_error,
+    close_before_head,
+    cut,
+    error_event,
+    hang,
+    send,
+    status,
+    wait,
+)
+
+WARRANTY = "How long is the warranty?"
+
+
+async def ask_again(client: Client) -> Frame:
+    """Ask the same, whatever was heard before; return the final frame."""
+    await client.control("instant_query", text=WARRANTY)
+    return (await client.until(type="status", stage="idle"))[-2]
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    (tmp_path / "warranty.md").write_text("# Warranty\n\nThe warranty is two years long.\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        status(503),
+        status(401),
+        close_before_head(),
+        cut(),
+        error_event(),
+        bare_error(),
+        send(b"data: nonsense\n\n"),
+        answer(""),
+        hang(),
+    ],
+    ids=["503", "401", "closed", "cut", "error event", "bare error", "garbage", "empty", "silence"],
+)
+async def test_the_folder_answers_when_dify_fails_before_its_first_text(
+    start: Serve, dify: StandInDify, handbook: Path, script: Script
+) -> None:
+    dify.will(script)
+    service = await start(fallback_provider="local", knowledge_dir=handbook, dify_max_retries=0, dify_timeout=0.5)
+    async with service.connect() as client:
+        frames = await client.ask(WARRANTY)
+        assert "two years" in text_of(frames)
+        final, idle = frames[-2:]
+        assert final["provider"] == "local"
+        assert "error" not in final
+        assert [source["source"] for source in final["sources"]] == ["warranty.md"]
+        assert idle["reason"] == "answered"
+
+
+async def test_an_answer_that_breaks_off_is_not_gone_on_with_by_somebody_else(
+    start: Serve, dify: StandInDify, handbook: Path
+) -> None:
+    dify.will(answer("Two ", cut()))
+    service = await start(fallback_provider="local", knowledge_dir=handbook)
+    async with service.connect() as client:
+        frames = await client.ask(WARRANTY)
+        assert text_of(frames) == "Two "
+        assert frames[-2]["error"]["code"] == "RAG_BROKEN_STREAM"
+        assert "provider" not in frames[-2]
+
+
+async def test_the_conversation_in_dify_goes_on_after_the_fallback(
+    start: Serve, dify: StandInDify, handbook: Path
+) -> None:
+    dify.will(answer("Hello."), status(500), answer("Hello again."))
+    service = await start(fallback_provider="local", knowledge_dir=handbook, context_max_chars=1)
+    async with service.connect() as client:
+        first = (await client.ask("Who are you?"))[-2]
+        assert "provider" not in first
+        second = (await client.ask(WARRANTY))[-2]
+        assert second["provider"] == "local"
+        assert second["conversation_id"] == first["conversation_id"]
+        assert text_of(await client.ask("And who am I?")) == "Hello again."
+    assert [request.conversation_id for request in dify.requests] == [
+        "",
+        first["conversation_id"],
+        first["conversation_id"],
+    ]
+
+
+async def test_after_failures_in_a_row_dify_is_left_alone_and_the_client_knows_for_how_long(
+    start: Serve, dify: StandInDify
+) -> None:
+    dify.will(*[status(500)] * 3)
+    service = await start(breaker_failures=2)
+    async with service.connect() as client:
+        for _ in range(2):
+            assert "retry_after_ms" not in (await ask_again(client))["error"]
+        error = (await ask_again(client))["error"]
+    assert (error["code"], error["retryable"]) == ("RAG_UNAVAILABLE", True)
+    assert 0 < error["retry_after_ms"] <= 30_000
+    assert len(dify.requests) == 2
+
+
+async def test_dify_is_asked_again_after_its_rest(start: Serve, dify: StandInDify) -> None:
+    dify.will(status(500))
+    service = await start(breaker_failures=1, breaker_seconds=0.001)
+    async with service.connect() as client:
+        await ask_again(client)
+        while (final := (await ask_again(client))).get("error"):
+            assert final["error"]["retry_after_ms"] == 1
+        assert "error" not in await ask_again(client)
+
+
+async def test_a_cancelled_question_leaves_nothing_running(start: Serve, dify: StandInDify, handbook: Path) -> None:
+    go_on = asyncio.Event()
+    dify.will(answer("Two ", wait(go_on)))
+    service = await start(fallback_provider="local", knowledge_dir=handbook)
+    async with service.connect() as client:
+        await client.say(WARRANTY)
+        await client.until(type="answer")
+        await client.control("cancel")
+        await client.until(type="status", stage="idle")
+        await dify.hung_up()
+        await dify.stopped()
+        assert text_of(await client.ask("And now, what is it?")) == "Stand-in answer."
+
+
+async def test_a_service_without_a_key_answers_from_its_fallback(
+    start: Serve, handbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = await start(dify_api_key=None, fallback_provider="local", knowledge_dir=handbook)
+    assert "every question goes to FALLBACK_PROVIDER" in capsys.readouterr().err
+    async with service.connect() as client:
+        assert (await client.ask(WARRANTY))[-2]["provider"] == "local"
