@@ -22,6 +22,13 @@ def _check_key(key: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
+def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
+    # The header that would carry them carries the key.
+    if url.username or url.password:
+        raise ValueError("must not hold a user name or password")
+    return url
+
+
 def _check_ws_path(path: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
         raise ValueError("has to begin with / and to hold nothing but letters, digits and . _ ~ - /")
@@ -70,7 +77,9 @@ class Settings(BaseSettings):
     dify_api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(
         None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
     )
-    dify_base_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API.")
+    dify_base_url: Annotated[AnyHttpUrl, AfterValidator(_check_url)] = Field(
+        AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API."
+    )
     dify_response_mode: Literal["streaming", "blocking"] = Field(
         "streaming", description="How Dify is asked: streaming, or blocking for proxies that cannot stream."
     )
@@ -107,6 +116,9 @@ class Settings(BaseSettings):
     context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
     answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
+    max_running_queries: int = Field(
+        200, ge=1, description="Questions that one process asks at the same time; more wait in order."
+    )
 
     @model_validator(mode="after")
     def _check_providers(self) -> Self:

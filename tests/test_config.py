@@ -62,6 +62,7 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("BREAKER_SECONDS", "0"),
         ("ANSWER_CHUNK_CHARS", "0"),
         ("MAX_MESSAGE_BYTES", "many"),
+        ("MAX_RUNNING_QUERIES", "0"),
     ],
 )
 def test_a_malformed_setting_is_refused_with_one_line_that_names_it(
@@ -87,6 +88,16 @@ def test_a_file_of_settings_that_is_not_utf8_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes("PORT=8123\n".encode("utf-16"))
     assert refusal(capsys, monkeypatch) == "realtime-rag: .env: is not UTF-8\n"
+
+
+@pytest.mark.parametrize("credentials", ["someone:open-sesame", "open-sesame"])
+def test_a_base_url_with_credentials_is_refused_and_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, credentials: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, DIFY_BASE_URL=f"https://{credentials}@dify.example/v1")
+    assert "DIFY_BASE_URL" in line
+    assert "open-sesame" not in line
 
 
 @pytest.mark.parametrize("setting", ["RAG_PROVIDER", "FALLBACK_PROVIDER"])

@@ -12,6 +12,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
+_is_queued: ContextVar[bool] = ContextVar("is_queued", default=False)
 
 
 class StaleConnection(httpx.RemoteProtocolError):
@@ -22,34 +23,77 @@ async def _note_reuse(_session: aiohttp.ClientSession, _context: object, _params
     _is_reused.set(True)
 
 
+async def _note_queue(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
+    _is_queued.set(True)
+
+
+async def _note_turn(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
+    _is_queued.set(False)
+
+
 class Transport(AiohttpTransport):
-    """`AiohttpTransport` without a limit of connections, raising the httpx exception that tells what happened.
+    """`AiohttpTransport` with at most `connections`, raising the httpx exception that tells what happened.
 
     httpx-aiohttp 0.2 reports a refused connection, a reset and a server that hangs up alike, as `ConnectTimeout`; a
-    client that may only repeat what never reached the server has to know. A proxy is taken from the environment, for
-    the host of `base_url`.
+    client that may only repeat what never reached the server has to know. What it says names the host, never a path or
+    a password. A proxy is taken from the environment, for the host of `base_url`.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, connections: int) -> None:
         super().__init__(client=self._open_session, proxy=_proxy_for(base_url))
+        self._connections = connections
 
     def _open_session(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
+        trace.on_connection_queued_start.append(_note_queue)
+        trace.on_connection_queued_end.append(_note_turn)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self.ssl_context),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self.ssl_context),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         _is_reused.set(False)
+        _is_queued.set(False)
         try:
             return await super().handle_async_request(request)
         except httpx.TransportError as error:
-            raise _translate(error.__cause__, str(error)) from error
+            raise self._translate(error.__cause__, str(error)) from error
         except aiohttp.ClientError as error:
-            raise _translate(error, str(error)) from error
+            raise self._translate(error, str(error)) from error
+
+    def _translate(self, cause: Any, text: str) -> httpx.TransportError:
+        match cause:
+            case aiohttp.ConnectionTimeoutError() if _is_queued.get():
+                return httpx.PoolTimeout(f"all {self._connections} connections are in use")
+            case aiohttp.ConnectionTimeoutError():
+                return httpx.ConnectTimeout(text)
+            case aiohttp.ClientConnectorError():
+                return httpx.ConnectError(_describe(cause))
+            # A message that is no text is the beginning of a response.
+            case aiohttp.ServerDisconnectedError(message=str()) | aiohttp.ClientOSError() if _is_reused.get():
+                return StaleConnection(text)
+            case _:
+                return httpx.RemoteProtocolError(text)
+
+
+def _describe(error: aiohttp.ClientConnectorError) -> str:
+    """Why there is no connection, for whoever reads the log."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host name {error.host} cannot be resolved"
+        case aiohttp.ClientConnectorCertificateError():
+            problem = getattr(error.certificate_error, "verify_message", "")
+            return f"the certificate of {error.host} is refused: {problem}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no TLS with {error.host}: {getattr(error.os_error, 'reason', '')}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy {error.host}:{error.port} cannot be reached: {error.os_error.strerror}"
+        case _:
+            # Not str(error), which shows the TLS context as an object with an address.
+            return f"{error.host}:{error.port} cannot be reached: {error.os_error.strerror}"
 
 
 def _proxy_for(url: str) -> httpx.Proxy | None:
@@ -66,16 +110,3 @@ def _proxy_for(url: str) -> httpx.Proxy | None:
         proxy.headers["Authorization"] = f"Basic {credentials}"
         proxy.auth = None
     return proxy
-
-
-def _translate(cause: Any, text: str) -> httpx.TransportError:
-    match cause:
-        case aiohttp.ConnectionTimeoutError():
-            return httpx.ConnectTimeout(text)
-        case aiohttp.ClientConnectorError():
-            return httpx.ConnectError(text)
-        # A message that is no text is the beginning of a response.
-        case aiohttp.ServerDisconnectedError(message=str()) | aiohttp.ClientOSError() if _is_reused.get():
-            return StaleConnection(text)
-        case _:
-            return httpx.RemoteProtocolError(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing, suppress
@@ -32,6 +33,7 @@ from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.dify_events import THINKING
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
+from tests.service import ROOT
 from tests.standin import events
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Exchange, Script, Step
@@ -64,6 +66,7 @@ from tests.standin.scripts import (
 )
 
 KEY = "app-stand-in"
+SELF_SIGNED = ROOT / "tests" / "standin" / "self_signed.pem"
 NEVER = 60.0
 """A deadline that no test reaches."""
 WHAT = Question("What is RAG?", "someone")
@@ -768,6 +771,20 @@ async def raw_server(*replies: bytes, hangs: bool = False) -> AsyncIterator[RawS
         await asyncio.gather(*tasks)
 
 
+@asynccontextmanager
+async def bare_server(says: bytes, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Say this to whoever connects, then close; yields the address."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(says)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
 @pytest.mark.parametrize("script", [close_before_head(), reset_before_head()], ids=["closed", "reset"])
 async def test_a_connection_that_breaks_before_the_head_is_not_asked_again(dify: StandInDify, script: Script) -> None:
     dify.will(script)
@@ -859,12 +876,64 @@ async def test_a_refused_connection_is_unavailable(dify: StandInDify) -> None:
 
     assert type(heard.error) is RagUnavailable
     assert isinstance(heard.error.__cause__, httpx.ConnectError)
+    assert "127.0.0.1" in str(heard.error)
+    assert "cannot be reached" in str(heard.error)
 
 
-async def test_a_host_that_does_not_exist_is_unavailable() -> None:
+async def test_a_host_that_does_not_exist_is_named() -> None:
     heard = await hear_once("http://nowhere.invalid/v1", dify_max_retries=0)
 
     assert type(heard.error) is RagUnavailable
+    assert str(heard.error) == "no connection: the host name nowhere.invalid cannot be resolved"
+
+
+async def test_a_certificate_that_nothing_trusts_is_refused_and_called_so() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(SELF_SIGNED)
+    async with bare_server(b"", context) as address:
+        heard = await hear_once(f"https://{address}/v1", dify_max_retries=0)
+
+    assert type(heard.error) is RagUnavailable
+    assert str(heard.error).startswith("no connection: the certificate of 127.0.0.1 is refused: self")
+
+
+async def test_a_server_without_tls_is_called_so() -> None:
+    async with bare_server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        heard = await hear_once(f"https://{address}/v1", dify_max_retries=0)
+
+    assert type(heard.error) is RagUnavailable
+    assert str(heard.error).startswith("no connection: no TLS with 127.0.0.1: ")
+
+
+async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: StandInDify) -> None:
+    most = 1 + dify_client.SPARE_CONNECTIONS
+    dify.default = hang()
+    async with (
+        client_of(dify, max_running_queries=1, dify_connect_timeout=0.5, dify_max_retries=0) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = [tasks.create_task(hear(client)) for _ in range(most)]
+        await dify.asked(most)
+        heard = await hear(client)
+        for task in running:
+            task.cancel()
+
+    assert type(heard.error) is RagUnavailable
+    assert str(heard.error) == f"no connection: all {most} connections are in use"
+    assert dify.most_running == most
+
+
+async def test_a_connection_that_becomes_free_is_taken_by_who_waits(dify: StandInDify) -> None:
+    most, go_on = 1 + dify_client.SPARE_CONNECTIONS, asyncio.Event()
+    dify.default = answer(wait(go_on), "Hi")
+    async with client_of(dify, max_running_queries=1) as client:
+        running = [asyncio.create_task(hear(client)) for _ in range(most)]
+        await dify.asked(most)
+        waiting = asyncio.create_task(hear(client))
+        go_on.set()
+        assert [(await task).text for task in [*running, waiting]] == ["Hi"] * (most + 1)
+
+    assert len({request.connection for request in dify.requests}) == most
 
 
 # --- Deadlines ---
@@ -1394,6 +1463,7 @@ async def test_a_proxy_that_is_gone_is_unavailable(proxy: Proxy, monkeypatch: py
     heard = await hear_once("http://dify.example/v1", dify_max_retries=0)
 
     assert type(heard.error) is RagUnavailable
+    assert str(heard.error).startswith("no connection: the proxy 127.0.0.1:")
 
 
 # --- Secrets ---
