@@ -17,7 +17,7 @@ ROWS = [
     ["app.services"],
     ["app.models"],
     ["app.logs"],
-    ["app.config", "app.errors"],
+    ["app.config", "app.errors", "app.limits"],
     ["app"],
 ]
 
