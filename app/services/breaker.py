@@ -49,7 +49,8 @@ class Breaker:
         if self._open_until is None:
             return trial
         if now < self._open_until:
-            wait_ms = math.ceil((self._open_until - now) * 1000)
+            # The difference of two floats may come out a little longer than the whole rest.
+            wait_ms = math.ceil(min(self._open_until - now, self._seconds) * 1000)
             raise RagUnavailable("not asked: it failed too often in a row", retry_after_ms=wait_ms)
         if self._probe is not None:
             raise RagUnavailable("not asked: one question finds out first", retry_after_ms=PROBE_RETRY_MS)

@@ -61,6 +61,13 @@ def test_it_opens_after_failures_in_a_row_and_says_when_to_ask_again() -> None:
     assert retry_after(breaker, 32.9995) == 1  # rounded up: never too early
 
 
+def test_nobody_is_told_to_wait_longer_than_it_is_left_alone() -> None:
+    breaker = Breaker(1, 30)
+    fail(breaker, 2.00001)
+    assert 2.00001 + 30 - 2.00001 > 30  # as floats count
+    assert retry_after(breaker, 2.00001) == 30_000
+
+
 def test_an_answer_between_failures_begins_the_count_anew() -> None:
     breaker = Breaker(2, 30)
     fail(breaker)
