@@ -217,15 +217,17 @@ class Conversation:
 
 def _log_answer(frame: FinalAnswer) -> None:
     outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
-    _log_outcome(outcome, frame.error.code if frame.error else None, frame.query_id, frame.timing)
+    _log_outcome(outcome, frame.error.code if frame.error else None, frame.query_id, frame.timing, frame.provider)
 
 
 def _log_interrupt(effect: CancelQuery) -> None:
     _log_outcome("interrupted", effect.reason, effect.query_id, effect.timing)
 
 
-def _log_outcome(outcome: str, reason: str | None, query_id: str, timing: Timing) -> None:
+def _log_outcome(outcome: str, reason: str | None, query_id: str, timing: Timing, provider: str | None = None) -> None:
     """The one record at INFO that every query leaves behind."""
     fields = {"query_id": query_id, "outcome": outcome, "reason": reason, **timing.model_dump()}
+    if provider is not None:
+        fields["provider"] = provider
     what = f"{outcome} ({reason})" if reason else outcome
     logger.info("question %s after %d ms", what, timing.total_ms, extra=fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,20 @@ async def test_a_cancelled_question_leaves_nothing_running(start: Serve, dify: S
         await dify.hung_up()
         await dify.stopped()
         assert text_of(await client.ask("And now, what is it?")) == "Stand-in answer."
+
+
+async def test_the_log_says_who_answered_when_it_was_not_the_first(
+    start: Serve, dify: StandInDify, handbook: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dify.will(status(500), answer("Two."))
+    service = await start(fallback_provider="local", knowledge_dir=handbook, log_level="INFO")
+    async with service.connect() as client:
+        await ask_again(client)
+        await ask_again(client)
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    fallback, first = [record for record in records if record.get("outcome") == "answered"]
+    assert fallback["provider"] == "local"
+    assert "provider" not in first
 
 
 async def test_a_service_without_a_key_answers_from_its_fallback(
