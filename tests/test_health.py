@@ -43,6 +43,13 @@ async def test_ready_says_why_not(start: Serve) -> None:
         assert response.json() == {"status": "not_ready", "reason": "provider_not_configured"}
 
 
+async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
+    service = await start(dify_api_key=None, fallback_provider="local")
+    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+        response = await http.get("/health/ready")
+        assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None})
+
+
 async def test_the_http_contract_is_published(start: Serve) -> None:
     service = await start(app_title="Kiosk")
     async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:

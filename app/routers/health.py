@@ -43,7 +43,7 @@ async def health(runtime: RuntimeDep) -> Health:
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(runtime: RuntimeDep, response: Response) -> Readiness:
     """Ready to answer questions, or 503 with the reason."""
-    if not runtime.settings.is_provider_configured:
+    if not (runtime.settings.is_provider_configured or runtime.settings.fallback_provider):
         response.status_code = 503
         return Readiness(status="not_ready", reason="provider_not_configured")
     return Readiness(status="ready")
