@@ -71,7 +71,7 @@ class Transport(AiohttpTransport):
             case aiohttp.ConnectionTimeoutError():
                 return httpx.ConnectTimeout(text)
             case aiohttp.ClientConnectorError():
-                return httpx.ConnectError(_describe(cause))
+                return httpx.ConnectError(describe(cause))
             # A message that is no text is the beginning of a response.
             case aiohttp.ServerDisconnectedError(message=str()) | aiohttp.ClientOSError() if _is_reused.get():
                 return StaleConnection(text)
@@ -79,7 +79,7 @@ class Transport(AiohttpTransport):
                 return httpx.RemoteProtocolError(text)
 
 
-def _describe(error: aiohttp.ClientConnectorError) -> str:
+def describe(error: aiohttp.ClientConnectorError) -> str:
     """Why there is no connection, for whoever reads the log."""
     match error:
         case aiohttp.ClientConnectorDNSError():
@@ -90,10 +90,15 @@ def _describe(error: aiohttp.ClientConnectorError) -> str:
         case aiohttp.ClientConnectorSSLError():
             return f"no TLS with {error.host}: {getattr(error.os_error, 'reason', '')}"
         case aiohttp.ClientProxyConnectionError():
-            return f"the proxy {error.host}:{error.port} cannot be reached: {error.os_error.strerror}"
+            return f"the proxy {error.host}:{error.port} cannot be reached: {_reason(error)}"
         case _:
             # Not str(error), which shows the TLS context as an object with an address.
-            return f"{error.host}:{error.port} cannot be reached: {error.os_error.strerror}"
+            return f"{error.host}:{error.port} cannot be reached: {_reason(error)}"
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    # Where each address of a host fails in its own way, there is a text and no strerror.
+    return error.os_error.strerror or str(error.os_error)
 
 
 def _proxy_for(url: str) -> httpx.Proxy | None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import ClientConnectorError
+from aiohttp.client_reqrep import ConnectionKey
 
 from app.config import Settings
 from app.errors import (
@@ -33,6 +35,7 @@ from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.dify_events import THINKING
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
+from app.services.transport import describe
 from tests.service import ROOT
 from tests.standin import events
 from tests.standin.dify import StandInDify
@@ -885,6 +888,15 @@ async def test_a_host_that_does_not_exist_is_named() -> None:
 
     assert type(heard.error) is RagUnavailable
     assert str(heard.error) == "no connection: the host name nowhere.invalid cannot be resolved"
+
+
+def test_a_host_whose_addresses_fail_in_different_ways_has_a_reason_too() -> None:
+    key = ConnectionKey(
+        "dify.example", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )
+    reason = "Multiple exceptions: [Errno 101] Network is unreachable, [Errno 111] Connection refused"
+
+    assert describe(ClientConnectorError(key, OSError(reason))) == f"dify.example:80 cannot be reached: {reason}"
 
 
 async def test_a_certificate_that_nothing_trusts_is_refused_and_called_so() -> None:
