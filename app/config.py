@@ -116,9 +116,7 @@ class Settings(BaseSettings):
     context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
     answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
-    max_running_queries: int = Field(
-        200, ge=1, description="Questions that one process asks at the same time; more wait in order."
-    )
+    max_running_queries: int = Field(200, ge=1, description="Running questions that there are connections to Dify for.")
 
     @model_validator(mode="after")
     def _check_providers(self) -> Self:

@@ -93,7 +93,7 @@ class GuardedProvider:
                 async for event in events:
                     has_begun = has_begun or _is_text(event)
                     if isinstance(event, AnswerEnd):
-                        yield replace(event, conversation_id=None, provider=event.provider or self._fallback_name)
+                        yield replace(event, conversation_id=None, provider=self._fallback_name)
                     elif not isinstance(event, ConversationNamed):
                         yield event
             return

@@ -156,9 +156,9 @@ async def test_after_the_first_text_nobody_else_answers(begin: AnswerEvent) -> N
 
 
 async def test_the_conversation_of_the_first_survives_the_fallback() -> None:
-    second = Scripted([ConversationNamed("other"), TextDelta("text"), AnswerEnd("other", provider="deeper")])
+    second = Scripted([ConversationNamed("other"), TextDelta("text"), AnswerEnd("other")])
     events, _ = await hear(guard(Scripted([ConversationNamed("c"), DOWN]), second))
-    assert events == [ConversationNamed("c"), TextDelta("text"), AnswerEnd(provider="deeper")]
+    assert events == [ConversationNamed("c"), TextDelta("text"), AnswerEnd(provider="second")]
     (asked,) = second.asked
     assert (asked.text, asked.user, asked.context, asked.inputs) == (WHAT.text, WHAT.user, WHAT.context, WHAT.inputs)
     assert asked.conversation_id is None
