@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.origins import origin_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -17,7 +19,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 def _check_key(key: SecretStr) -> SecretStr:
     value = key.get_secret_value().strip()
     # A stray line break or a pasted non-ASCII character would only fail later, inside an HTTP header.
-    if not value.isascii() or not value.isprintable() or " " in value:
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must be printable ASCII without spaces")
     return SecretStr(value)
 
@@ -27,6 +29,27 @@ def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     if url.username or url.password:
         raise ValueError("must not hold a user name or password")
     return url
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+# NoDecode: a list in a setting is comma-separated, not JSON.
+Origins = Annotated[tuple[Annotated[str, AfterValidator(origin_of)], ...], NoDecode, BeforeValidator(_split)]
+
+
+def _check_jwt_secret(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if value != value.strip():
+        raise ValueError("must not begin or end with white space")
+    # RFC 7518, 3.2: a key as long as the hash.
+    if len(value.encode()) < 32:
+        raise ValueError("must have at least 32 bytes")
+    return secret
 
 
 def _check_ws_path(path: str) -> str:
@@ -59,6 +82,26 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text.")
 
+    auth_tokens_file: Path | None = Field(
+        None,
+        description="TOML file of tenants and the SHA-256 of their tokens; without it and without JWT: open to all.",
+    )
+    allowed_origins: Origins = Field(
+        (), description="Origins of the web pages that may connect, comma-separated; empty: any."
+    )
+    jwt_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = Field(
+        None, description="Secret of signed tokens (JWT, HS256), at least 32 bytes."
+    )
+    jwt_public_key_file: Path | None = Field(
+        None, description="PEM file with the public key of signed tokens (JWT, RS256)."
+    )
+    jwt_audience: str | None = Field(
+        None, description="What aud of a signed token must name; without it aud must be absent."
+    )
+    jwt_issuer: str | None = Field(
+        None, description="What iss of a signed token must be; without it iss is not looked at."
+    )
+
     rag_provider: Annotated[str, AfterValidator(_check_provider)] = Field(
         "dify", description="Who answers: dify, local, or package.module:factory."
     )
@@ -74,7 +117,7 @@ class Settings(BaseSettings):
     )
     breaker_seconds: Seconds = Field(30, description="Seconds it is left alone before one question finds out.")
 
-    dify_api_key: Annotated[SecretStr, AfterValidator(_check_key)] | None = Field(
+    dify_api_key: ApiKey | None = Field(
         None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
     )
     dify_base_url: Annotated[AnyHttpUrl, AfterValidator(_check_url)] = Field(
@@ -134,6 +177,16 @@ class Settings(BaseSettings):
     def _check_waits(self) -> Self:
         if self.wait_max_ms < self.wait_min_ms:
             raise ValueError("WAIT_MAX_MS: is less than WAIT_MIN_MS")
+        return self
+
+    @model_validator(mode="after")
+    def _check_jwt(self) -> Self:
+        keys = [key for key in (self.jwt_secret, self.jwt_public_key_file) if key is not None]
+        if len(keys) > 1:
+            raise ValueError("JWT_PUBLIC_KEY_FILE: cannot stand beside JWT_SECRET")
+        for name in ("jwt_audience", "jwt_issuer"):
+            if getattr(self, name) is not None and not keys:
+                raise ValueError(f"{name.upper()}: needs JWT_SECRET or JWT_PUBLIC_KEY_FILE")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from contextvars import ContextVar
 
@@ -17,7 +18,6 @@ query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 # Below WARNING these tell of every request or connection, with addresses and paths, and no session.
 CHATTY = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "watchfiles")
 
-
 TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TIME_FORMAT = "%H:%M:%S"
 
@@ -26,6 +26,7 @@ def configure(settings: Settings) -> None:
     """Send every record to standard error in the chosen format; uvicorn's own handlers go."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_ids)
+    handler.addFilter(_redact_record)
     handler.setFormatter(
         _json_formatter() if settings.log_format == "json" else _TextFormatter(TEXT_FORMAT, TIME_FORMAT)
     )
@@ -41,6 +42,50 @@ def configure(settings: Settings) -> None:
         logging.getLogger("uvicorn.error").setLevel("INFO")  # below, it traces every socket, headers included
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _spelled(word: str) -> str:
+    """A pattern of the word as a URL may spell it: a letter that is percent-encoded is read all the same."""
+    return "".join(f"(?:{letter}|%{ord(letter):02x}|%{ord(letter.upper()):02x})" for letter in word)
+
+
+# Where a token may stand: in a URL, in a frame, in a header or as a subprotocol; a JWT shows itself anywhere. A
+# quotation mark before white space ends the URL in uvicorn's lines; elsewhere it is part of what the client has sent.
+_TOKENS = re.compile(
+    rf"""({_spelled("token")}=)[^&\s]*?(?=["']?(?:[&\s]|\Z))"""
+    r"""|(token\\*["']\s*:\s*\\*["'])[^"'\\]*"""
+    r"""|(\bbearer(?:\.|\s+))[^\s,"']+"""
+    r"""|()\beyJ[\w-]+\.[\w-]+\.[\w-]*""",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """The text with `***` in the place of every token."""
+    return _TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    """Take the tokens out of a record, whoever made it: message, further fields and exception."""
+    try:
+        message = record.getMessage()
+    except Exception:  # whatever a foreign `__str__` may raise: logging would print the arguments as they are
+        message = f"{record.msg!r} with {record.args!r} cannot be formatted"
+        record.msg, record.args = redact(message), None
+    if (clean := redact(message)) != message:
+        # As a whole: a token may stand half in the message and half in an argument.
+        record.msg, record.args = clean, None
+    for name, value in vars(record).items():
+        if isinstance(value, str):
+            setattr(record, name, redact(value))
+    if record.exc_info:
+        trace = _TRACES.formatException(record.exc_info)
+        if (clean := redact(trace)) != trace:
+            record.exc_info, record.exc_text = None, clean
+    return True
+
+
+_TRACES = logging.Formatter()
 
 
 def _add_ids(record: logging.LogRecord) -> bool:

@@ -14,10 +14,10 @@ ROWS = [
     ["app.main"],
     ["app.routers"],
     ["app.dependencies", "app.conversation"],
-    ["app.services"],
+    ["app.services", "app.identity"],
     ["app.models"],
     ["app.logs"],
-    ["app.config", "app.errors", "app.limits"],
+    ["app.config", "app.errors", "app.limits", "app.origins"],
     ["app"],
 ]
 

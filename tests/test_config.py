@@ -44,6 +44,13 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("WS_PATH", "/health"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
+        ("ALLOWED_ORIGINS", "shop.example"),
+        ("ALLOWED_ORIGINS", "https://shop.example,*"),
+        ("ALLOWED_ORIGINS", "https://shop.example/page"),
+        ("JWT_SECRET", "short"),
+        ("JWT_SECRET", " " + "k" * 32),
+        ("JWT_AUDIENCE", "rag"),
+        ("JWT_ISSUER", "https://login.example"),
         ("ON_NEW_QUESTION", "panic"),
         ("WAIT_MIN_MS", "-1"),
         ("WAIT_MAX_MS", "soon"),
@@ -98,6 +105,34 @@ def test_a_base_url_with_credentials_is_refused_and_not_shown(
     line = refusal(capsys, monkeypatch, DIFY_BASE_URL=f"https://{credentials}@dify.example/v1")
     assert "DIFY_BASE_URL" in line
     assert "open-sesame" not in line
+
+
+def test_a_secret_of_signed_tokens_is_hidden_and_refused_unseen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = "planted-0f3c-planted-0f3c-planted"
+    assert secret not in repr(make_settings(jwt_secret=secret))
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, JWT_SECRET=secret[:31])
+    assert "JWT_SECRET: must have at least 32 bytes" in line
+    assert "planted" not in line
+
+
+def test_signed_tokens_have_one_kind_of_key(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, JWT_SECRET="k" * 32, JWT_PUBLIC_KEY_FILE="public.pem")
+    assert line == "realtime-rag: JWT_PUBLIC_KEY_FILE: cannot stand beside JWT_SECRET\n"
+
+
+def test_a_list_is_separated_by_commas(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("ALLOWED_ORIGINS=https://shop.example, http://localhost:3000,\n")
+    assert load_settings().allowed_origins == ("https://shop.example:443", "http://localhost:3000")
+    monkeypatch.setenv("ALLOWED_ORIGINS", "null")
+    assert load_settings().allowed_origins == ("null",)
+    assert make_settings(allowed_origins=["https://shop.example"]).allowed_origins == ("https://shop.example:443",)
 
 
 @pytest.mark.parametrize("setting", ["RAG_PROVIDER", "FALLBACK_PROVIDER"])

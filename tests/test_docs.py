@@ -25,6 +25,7 @@ from dotenv import dotenv_values
 from app import errors
 from app.__main__ import TRY
 from app.config import Settings, load_settings
+from app.identity.tenants import Tenant, load_tenants
 from app.models import listening, messages, session, verdicts
 from app.routers.health import Health
 from app.services.local_rag import NOTHING_FITS, open_local
@@ -38,8 +39,8 @@ from tests.standin.scripts import answer, wait
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
-HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org"}
-LANGUAGES = {"sh", "json", "python", "ini", "text"}
+HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example"}
+LANGUAGES = {"sh", "json", "python", "ini", "text", "toml"}
 
 
 def read(page: Path) -> str:
@@ -270,6 +271,9 @@ def test_every_frame_is_one_of_the_contract_with_known_fields_only(line: str) ->
             model = messages.FinalAnswer if frame["final"] else messages.Answer
         case "error":
             model = messages.Error
+            if frame["code"] == "UNAUTHORIZED":
+                assert json.loads(messages.Unauthorized().to_json()) == frame
+                return
         case _:
             assert messages.parse(line).model_dump(exclude_none=True) == frame
             return
@@ -355,6 +359,7 @@ def tree_of(module: ModuleType) -> ast.AST:
 
 def test_every_code_of_a_message_is_in_the_protocol() -> None:
     codes = set(codes_of(errors.ClientError)) | {text for place, text in strings_of_session() if place == "_error"}
+    codes.add(messages.Unauthorized().code)
     documented = {name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")}
     assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes
 
@@ -397,6 +402,8 @@ def test_the_verdict_of_the_docs_is_what_comes() -> None:
 
 def default_of(name: str) -> str:
     default = Settings.model_fields[name].default
+    if isinstance(default, tuple):
+        return ",".join(default)
     return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
@@ -427,6 +434,14 @@ def test_the_lines_for_a_dotenv_file_are_settings(tmp_path: Path, monkeypatch: p
         (tmp_path / ".env").write_text(block, encoding="utf-8")
         assert {name.lower() for name in dotenv_values(".env")} <= set(Settings.model_fields)
         assert load_settings().is_provider_configured
+
+
+def test_the_tenants_of_the_docs_are_taken_and_every_key_of_theirs_is_documented(tmp_path: Path) -> None:
+    for block in blocks("toml"):
+        (tmp_path / "tenants.toml").write_text(block, encoding="utf-8")
+        assert load_tenants(tmp_path / "tenants.toml")
+    documented = set(re.findall(r"`(\w+)`", " ".join(first_cells(DOCS / "configuration.md", "key"))))
+    assert documented == set(Tenant.model_fields)
 
 
 def test_a_wrong_setting_is_reported_as_shown(

@@ -70,7 +70,7 @@ class Control(ClientFrame):
     text: str | None = Field(None, description="With instant_query: ask exactly this.")
 
 
-def _check_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+def check_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
     # allow_nan=False: the parser lets NaN through, no JSON API takes it.
     size = len(json.dumps(inputs, ensure_ascii=False, allow_nan=False).encode())
     if size > MAX_INPUTS_BYTES:
@@ -87,7 +87,7 @@ class Configure(ClientFrame):
     speakers: Annotated[list[Name], Field(max_length=64)] | None = Field(
         None, description="Whose questions count; an empty list: everybody's."
     )
-    inputs: Annotated[dict[str, Any], AfterValidator(_check_inputs)] | None = None
+    inputs: Annotated[dict[str, Any], AfterValidator(check_inputs)] | None = None
 
 
 class Keepalive(ClientFrame):
@@ -270,5 +270,19 @@ class Error(ServerFrame):
     details: dict[str, Any] | None = None
     id: str | None = None
 
+
+class Unauthorized(Frame):
+    """The only frame for a client without a valid token, before close code 4401: there is no session to name."""
+
+    type: Literal["error"] = "error"
+    code: Literal["UNAUTHORIZED"] = "UNAUTHORIZED"
+    message: str = "Connect with a valid token."
+    retryable: Literal[False] = False
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+
+UNAUTHORIZED_CLOSE = 4401
 
 ServerMessage = Ack | Status | Answer | FinalAnswer | Error
