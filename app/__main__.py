@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import socket
 import sys
 
 import uvicorn
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.config import Settings, load_settings
 from app.main import build_app
@@ -16,6 +19,24 @@ from app.main import build_app
 logger = logging.getLogger("app")
 
 TRY = '{"type": "asr_chunk", "text": "What is this service for?", "is_final": true}'
+
+
+# How long what is left for a client that does not read is kept after the end of its connection, in seconds.
+LINGER_SECONDS = 10
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, for clients that read nothing: it says goodbye all the same, and does not wait for ever."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await super().send(message)
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
 class Server(uvicorn.Server):
@@ -45,6 +66,7 @@ def make_server(settings: Settings) -> Server:
         port=settings.port,
         lifespan="on",
         log_config=None,
+        ws=Socket,
         # Up to twice the limit a message still gets its coded error; beyond that the socket closes with 1009.
         ws_max_size=2 * settings.max_message_bytes,
         # Small frames do not shrink, and every connection would hold its compressor's memory.
@@ -54,7 +76,14 @@ def make_server(settings: Settings) -> Server:
     return Server(config, settings.ws_path)
 
 
+def allow_many_files() -> None:
+    """Take as many open files as the system grants: one for each client, and many systems begin with 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
+    allow_many_files()
     server = make_server(load_settings())
     # What is loaded by now stays: the collector need not look at it again, nor look that often.
     gc.freeze()

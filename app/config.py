@@ -24,7 +24,7 @@ def _check_key(key: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
-def _check_url(url: AnyHttpUrl) -> AnyHttpUrl:
+def check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     # The header that would carry them carries the key.
     if url.username or url.password:
         raise ValueError("must not hold a user name or password")
@@ -118,9 +118,10 @@ class Settings(BaseSettings):
     breaker_seconds: Seconds = Field(30, description="Seconds it is left alone before one question finds out.")
 
     dify_api_key: ApiKey | None = Field(
-        None, description="Key of the Dify app; without one every question gets RAG_NOT_CONFIGURED."
+        None,
+        description="Key of the Dify app; without one the fallback answers, if there is one, else RAG_NOT_CONFIGURED.",
     )
-    dify_base_url: Annotated[AnyHttpUrl, AfterValidator(_check_url)] = Field(
+    dify_base_url: Annotated[AnyHttpUrl, AfterValidator(check_url)] = Field(
         AnyHttpUrl("https://api.dify.ai/v1"), description="Base URL of the Dify API."
     )
     dify_response_mode: Literal["streaming", "blocking"] = Field(
@@ -159,7 +160,36 @@ class Settings(BaseSettings):
     context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
     answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
-    max_running_queries: int = Field(200, ge=1, description="Running questions that there are connections to Dify for.")
+    messages_per_second: float = Field(
+        100,
+        gt=0,
+        allow_inf_nan=False,
+        description="Messages of one client per second, on average; twice as many at once.",
+    )
+    queries_per_minute: int = Field(30, ge=1, description="Questions one session may ask per minute.")
+    max_sessions: int = Field(5_000, ge=1, description="Sessions of this process, parked ones included.")
+    max_running_queries: int = Field(
+        200, ge=1, description="Questions that are asked at the same time; others wait in order."
+    )
+    idle_seconds: Seconds = Field(600, description="Seconds without a message after which a session ends.")
+    max_session_seconds: float = Field(
+        0, ge=0, allow_inf_nan=False, description="Longest life of a session in seconds; 0 for no end."
+    )
+    unread_frames: int = Field(
+        1_000,
+        ge=10,
+        description="Frames that may wait for a client that does not read; then it is closed.",
+    )
+    send_seconds: Seconds = Field(20, description="Longest time for a client to take one frame.")
+
+    resume_seconds: float = Field(
+        30, ge=0, allow_inf_nan=False, description="Seconds a session outlives its lost connection; 0 for not at all."
+    )
+    resume_frames: int = Field(2_000, ge=1, description="Latest frames of a session that can be given back.")
+    resume_bytes: int = Field(1_000_000, ge=1, description="Most memory for them, in bytes.")
+    drain_seconds: float = Field(
+        20, ge=0, allow_inf_nan=False, description="Longest time for running answers to finish before the process ends."
+    )
 
     @model_validator(mode="after")
     def _check_providers(self) -> Self:

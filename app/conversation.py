@@ -1,36 +1,59 @@
-"""Carries out what a session decides: owns the tasks of one connection and the order of its frames."""
+"""Carries out what a session decides: owns the session's tasks and the order of its frames."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-
-from starlette.websockets import WebSocketDisconnect
+from contextlib import AsyncExitStack, aclosing
 
 from app import logs
+from app.archive import Record
 from app.config import Settings
-from app.errors import ClientError, InvalidJson, MessageTooLarge, RagBrokenStream, RagError, RagFailed
+from app.connection import SLOW_CONSUMER, Connection
+from app.errors import (
+    ClientError,
+    InvalidJson,
+    MessageTooLarge,
+    RagBrokenStream,
+    RagError,
+    RagFailed,
+    RateLimited,
+    TooManyQuestions,
+)
+from app.limits import MessageLimit, QueryLimits
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
+from app.models.lifetime import RESTART, Ending
 from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
 from app.models.session import SessionState
-from app.services.rag import AnswerEnd, AnswerEvent, RagProvider
+from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
 from app.services.text_utils import split_event
 
 logger = logging.getLogger(__name__)
 
-# How many frames may wait for the socket before no more messages are read.
-UNSENT_FRAMES = 1000
+FLOODED = 1008
+FAILED = 1011
+TAKEN_OVER = 4409
+
+
+class ClientLeft(Exception):
+    """The socket is closed; `code` is what the client closed it with."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    @property
+    def is_for_good(self) -> bool:
+        return self.code == 1000
 
 
 class Conversation:
-    """One client's connection, from the first frame to the last.
+    """One session, from its first frame to its last, whatever sockets it has meanwhile.
 
-    `send` puts one text frame on the socket, waiting while the client does not read, and raises
-    `WebSocketDisconnect` when the client has left.
+    `live` is its life, as one task; `attend` serves one socket after the other.
     """
 
     def __init__(
@@ -38,132 +61,231 @@ class Conversation:
         session: SessionState,
         provider: RagProvider,
         settings: Settings,
-        send: Callable[[str], Awaitable[None]],
+        record: Record,
+        limits: QueryLimits,
     ) -> None:
-        self._session = session
+        self.session = session
+        self.record = record
+        self.has_begun = asyncio.Event()
         self._provider = provider
         self._settings = settings
-        self._send = send
-        self._unsent: deque[ServerMessage] = deque()
-        self._is_sending = False
-        self._sent = asyncio.Event()
+        self._log = record.log
+        self._limits = limits
+        self._messages = MessageLimit(settings.messages_per_second)
+        self._over = asyncio.Event()
+        self._connection: Connection | None = None
         self._query: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
-        self._is_over = False
-        self._close_code: int | None = None
+        self._parked_until: asyncio.TimerHandle | None = None
 
-    async def run(self, receive: Callable[[], Awaitable[str | bytes | None]]) -> int | None:
-        """Serve the client; return the code to close with, or None when it has left, as `receive` tells by None.
-
-        Raises an `ExceptionGroup` of `WebSocketDisconnect` when it left while something was sent.
-        """
-        logs.session_id.set(self._session.session_id)
+    async def live(self) -> None:
+        """Own the tasks of the session until it is over and they have ended."""
+        logs.session_id.set(self.session.session_id)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                try:
-                    await self._carry_out(self._session.connect())
-                    while (raw := await receive()) is not None:
-                        effects = self._take(raw)
-                        self._arm()
-                        await self._carry_out(effects)
-                        if self._close_code is not None:
-                            break
-                    else:
-                        if (effect := self._session.disconnect(time.monotonic())) is not None:
-                            self._cancel(effect)
-                finally:
-                    self._is_over = True
-                    self._disarm()
+                self.has_begun.set()
+                await self._over.wait()
         finally:
-            # A socket that broke under a send has ended the query already: here it is only told.
-            if (effect := self._session.disconnect(time.monotonic())) is not None:
-                _log_interrupt(effect)
-        return self._close_code
+            # A bug has broken the group: then this is the end, too.
+            self._leave_off(FAILED, "INTERNAL_ERROR")
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    @property
+    def is_parked(self) -> bool:
+        """Without a socket, waiting for its client to come back."""
+        return self._connection is None and not self.is_over
+
+    def end(self, code: int = TAKEN_OVER, reason: str = "") -> None:
+        """End it without a word: nobody comes back for it, or there is no time left."""
+        if (effect := self.session.disconnect(time.monotonic())) is not None:
+            self._cancel(effect)
+        self._leave_off(code, reason)
+
+    def wind_down(self, ending: Ending) -> None:
+        """End it when its running answer is finished, at `ending.at` at the latest; at once if nobody listens."""
+        if self.is_parked:
+            self.end()
+        elif not self.is_over:
+            # Not in the task: whoever runs before it would put its frames before these.
+            self._apply(self.session.wind_down(ending, time.monotonic()))
+            self._arm()
+            self._tasks.create_task(self._flush())
+
+    def _leave_off(self, code: int, reason: str) -> None:
+        self._over.set()
+        self.record.close()
+        for timer in (self._timer, self._parked_until):
+            if timer is not None:
+                timer.cancel()
+        if self._connection is not None:
+            self._connection.close(code, reason)
+
+    # One socket
+
+    async def attend(
+        self, connection: Connection, receive: Callable[[], Awaitable[str | bytes]], effects: list[Effect]
+    ) -> None:
+        """Serve the client at this socket, in place of any other, until one of them is done with it.
+
+        Then `connection.close_code` says what to close the socket with, if the client has not left, as `receive` tells
+        by `ClientLeft`. `effects` are what the session begins with.
+        """
+        self._take_over(connection)
+        if self.is_over:  # it has ended in the meantime
+            connection.close(RESTART, "draining")
+        logs.session_id.set(self.session.session_id)
+        self._arm()
+        is_for_good = False
+        try:
+            async with connection.reading():
+                await self._carry_out(effects)
+                await self._read(connection, receive)
+            await connection.flush()
+        except ClientLeft as left:
+            is_for_good = left.is_for_good
+        finally:
+            self._detach(connection, is_for_good)
+
+    def _take_over(self, connection: Connection) -> None:
+        former, self._connection = self._connection, connection
+        if former is not None:
+            former.close(TAKEN_OVER, "another connection took over")
+            former.leave()
+        if self._parked_until is not None:
+            self._parked_until.cancel()
+            self._parked_until = None
+
+    def _detach(self, connection: Connection, is_for_good: bool = False) -> None:
+        connection.leave()
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if self.is_over:
+            return
+        if is_for_good or not self._settings.resume_seconds or self.session.is_ending:
+            self.end()
+        else:
+            loop = asyncio.get_running_loop()
+            self._parked_until = loop.call_later(self._settings.resume_seconds, self.end)
+
+    async def _read(self, connection: Connection, receive: Callable[[], Awaitable[str | bytes]]) -> None:
+        while connection.close_code is None:
+            raw = await receive()
+            if connection.close_code is not None:
+                return  # the session is over, or another connection's: this came in the same moment
+            self.record.confirm()
+            effects = self._take(raw)
+            self._arm()
+            await self._carry_out(effects)
 
     def _take(self, raw: str | bytes) -> list[Effect]:
+        now = time.monotonic()
         try:
+            if wait := self._messages.take(now):
+                raise RateLimited(wait)
             if isinstance(raw, bytes):
                 raise InvalidJson("Binary frames are not read: send JSON as text.")
             limit = self._settings.max_message_bytes
             # A code point has at most four bytes: few messages have to be measured.
             if len(raw) * 4 > limit and len(raw.encode()) > limit:
                 raise MessageTooLarge(f"A message may have {limit} bytes at most.", details={"limit": limit})
-            effects = self._session.receive(parse(raw), time.monotonic())
+            effects = self.session.receive(parse(raw), now)
         except ClientError as error:
-            return self._session.refuse(error)
+            effects = self.session.refuse(error, now)
+            if self._messages.is_flooded(now):
+                effects += self.session.wind_down(Ending("rate_limited", FLOODED, now), now)
+            return effects
         except Exception as bug:
-            return self._session.report_bug(bug)
-        if logs.session_id.get() is not self._session.session_id:
-            logs.session_id.set(self._session.session_id)
+            return self.session.report_bug(bug)
+        if logs.session_id.get() is not self.session.session_id:
+            logs.session_id.set(self.session.session_id)
         return effects
+
+    # Effects
 
     def _arm(self) -> None:
         """See to it that the session is ticked when it is due."""
-        due = None if self._is_over else self._session.deadline()
+        due = self.session.deadline()
         # A timer that rings early only looks again.
-        if due is not None and (self._timer is None or due < self._rings_at):
-            self._disarm()
-            self._rings_at = due
-            self._timer = asyncio.get_running_loop().call_later(due - time.monotonic(), self._ring)
-
-    def _disarm(self) -> None:
+        if self.is_over or (self._timer is not None and due >= self._rings_at):
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._rings_at = due
+        self._timer = asyncio.get_running_loop().call_later(due - time.monotonic(), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self._tasks.create_task(self._tick())
 
     async def _tick(self) -> None:
-        if self._is_over:  # the client left, or was told goodbye, since the timer rang
+        if self.is_over:  # it ended since the timer rang
             return
-        effects = self._session.tick(time.monotonic())
+        effects = self.session.tick(time.monotonic())
         self._arm()
         await self._carry_out(effects)
 
     async def _carry_out(self, effects: list[Effect]) -> None:
-        # Up to the flush nothing waits: the frames of two callers cannot mix, and those of a query
+        self._apply(effects)
+        await self._flush()
+
+    def _apply(self, effects: list[Effect]) -> None:
+        # Nothing waits here: the frames of two callers cannot mix, and those of a query
         # that is cancelled here cannot follow, for the session makes no more of them.
         for effect in effects:
             match effect:
                 case Send(frame):
-                    self._unsent.append(frame)
-                    if isinstance(frame, FinalAnswer):
-                        _log_answer(frame)
+                    self._write(frame)
                 case StartQuery():
                     self._start(effect)
                 case CancelQuery():
                     self._cancel(effect)
                 case LogBug(error):
                     logger.error("a message could not be handled", exc_info=error)
-                case Close(code):
-                    self._close_code, self._is_over = code, True
-        await self._flush()
+                case Close(code, reason):
+                    self._leave_off(code, reason)
+        connection = self._connection
+        if connection is not None and connection.unread > self._settings.unread_frames:
+            self._give_up(connection)
 
-    async def _flush(self) -> None:
-        """Send what is unsent, in order: whoever finds the socket free does it for all.
+    def _write(self, frame: ServerMessage) -> None:
+        """Put the frame into the log; the connection sends it from there."""
+        if frame.seq == 1:
+            self._log.begin_session()
+        connection = self._connection
+        self._log.append(frame.to_json(), self._log.end if connection is None else connection.position)
+        if isinstance(frame, FinalAnswer):
+            _log_answer(frame)
+
+    def _give_up(self, connection: Connection) -> None:
+        """Close a connection whose client does not read; the session waits for it to come back."""
+        connection.close(SLOW_CONSUMER, "SLOW_CONSUMER")
+        self._detach(connection)
+        for effect in self.session.too_slow():
+            self._write(effect.frame)
+
+    async def _flush(self, *, waits: bool = False) -> None:
+        """Send what is unsent.
 
         A query waits for its turn, which holds its provider back while the client does not read. The reader does not
-        wait for a running query: `stop` and `cancel` must get through.
+        wait while a query runs: `stop` and `cancel` must get through.
         """
-        while self._is_sending:
-            is_reader = asyncio.current_task() is not self._query
-            if is_reader and self._session.query is not None and len(self._unsent) < UNSENT_FRAMES:
-                return
-            self._sent.clear()
-            await self._sent.wait()
-        self._is_sending = True
-        try:
-            while self._unsent:
-                # Taken off only when it is out: a cancelled send has sent nothing.
-                await self._send(self._unsent[0].to_json())
-                self._unsent.popleft()
-        finally:
-            self._is_sending = False
-            self._sent.set()
+        connection = self._connection
+        if connection is None:
+            await asyncio.sleep(0)  # nothing else holds a provider back that never waits
+            return
+        await connection.flush(waits=waits or self.session.query is None or asyncio.current_task() is self._query)
+        if connection is not self._connection:
+            return
+        if connection.is_stuck:
+            self._give_up(connection)
+        elif connection.is_idle:
+            self._tasks.create_task(self._flush(waits=True))
 
     def _start(self, effect: StartQuery) -> None:
         self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()))
@@ -171,22 +293,21 @@ class Conversation:
         self._query.add_done_callback(self._queries.discard)
 
     def _cancel(self, effect: CancelQuery) -> None:
-        _log_interrupt(effect)
+        _log_interrupt(self.session.session_id, effect)
         if self._query is not None:
             self._query.cancel()
             self._query = None
 
     async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
-        """Ask the provider and pass its answer on, as a task of this connection."""
+        """Ask the provider and pass its answer on, as a task of this session."""
+        logs.session_id.set(self.session.session_id)
         logs.query_id.set(start.query_id)
         logger.debug("asking: %s", start.question.text)
         await self._flush()  # what a query cancelled in mid-send has left
         if earlier:
             await asyncio.wait(earlier)  # one query at a time, upstream too
         try:
-            await self._relay(start)
-        except WebSocketDisconnect:
-            raise
+            await self._ask_in_turn(start)
         except RagError as error:
             await self._fail(start, error)
         except asyncio.CancelledError:
@@ -198,9 +319,22 @@ class Conversation:
             logger.exception("answering failed")
             await self._fail(start, RagFailed("an unexpected error, see above"))
 
+    async def _ask_in_turn(self, start: StartQuery) -> None:
+        if wait := self._limits.take(time.monotonic()):
+            raise TooManyQuestions("more than QUERIES_PER_MINUTE", retry_after_ms=math.ceil(wait * 1000))
+        async with AsyncExitStack() as held:
+            for slots in self._limits.slots:
+                if slots.is_full:
+                    await self._pass_on(start.query_id, Progress("queued"))
+                await held.enter_async_context(slots.take())
+            await self._relay(start)
+
     async def _relay(self, start: StartQuery) -> None:
+        task = asyncio.current_task()
         async with aclosing(self._provider.query(start.question)) as events:
             async for event in events:
+                if task is not None and task.cancelling():
+                    return  # its cancellation was swallowed
                 for part in split_event(event, self._settings.answer_chunk_chars):
                     await self._pass_on(start.query_id, part)
                 if isinstance(event, AnswerEnd):
@@ -208,25 +342,30 @@ class Conversation:
         raise RagBrokenStream("the provider ended without AnswerEnd")
 
     async def _pass_on(self, query_id: str, event: AnswerEvent) -> None:
-        await self._carry_out(self._session.answer_event(query_id, event, time.monotonic()))
+        await self._carry_out(self.session.answer_event(query_id, event, time.monotonic()))
 
     async def _fail(self, start: StartQuery, error: RagError) -> None:
         logger.warning("the question failed: %s: %s", error.code, error)
-        await self._carry_out(self._session.answer_failed(start.query_id, error, time.monotonic()))
+        await self._carry_out(self.session.answer_failed(start.query_id, error, time.monotonic()))
 
 
 def _log_answer(frame: FinalAnswer) -> None:
     outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
-    _log_outcome(outcome, frame.error.code if frame.error else None, frame.query_id, frame.timing, frame.provider)
+    reason = frame.error.code if frame.error else None
+    _log_outcome(frame.session_id, outcome, reason, frame.query_id, frame.timing, frame.provider)
 
 
-def _log_interrupt(effect: CancelQuery) -> None:
-    _log_outcome("interrupted", effect.reason, effect.query_id, effect.timing)
+def _log_interrupt(session_id: str, effect: CancelQuery) -> None:
+    _log_outcome(session_id, "interrupted", effect.reason, effect.query_id, effect.timing)
 
 
-def _log_outcome(outcome: str, reason: str | None, query_id: str, timing: Timing, provider: str | None = None) -> None:
+def _log_outcome(
+    session_id: str, outcome: str, reason: str | None, query_id: str, timing: Timing, provider: str | None = None
+) -> None:
     """The one record at INFO that every query leaves behind."""
-    fields = {"query_id": query_id, "outcome": outcome, "reason": reason, **timing.model_dump()}
+    # Not by the context: who ends a query may be no part of its session.
+    fields = {"session_id": session_id, "query_id": query_id, "outcome": outcome, "reason": reason}
+    fields |= timing.model_dump()
     if provider is not None:
         fields["provider"] = provider
     what = f"{outcome} ({reason})" if reason else outcome

@@ -9,8 +9,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from app.accounts import Accounts
 from app.config import Settings
-from app.services.rag import RagProvider
+from app.identity import Gate
+from app.sessions import Sessions
 
 
 @dataclass(slots=True)
@@ -18,8 +20,9 @@ class Runtime:
     """What one process serves with, from start to end. `started_at` is monotonic, in seconds."""
 
     settings: Settings
-    provider: RagProvider
-    sessions: int = 0
+    gate: Gate
+    accounts: Accounts
+    sessions: Sessions
     started_at: float = field(default_factory=time.monotonic)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
 Phase = Literal["connect", "first_text", "stall", "total"]
@@ -22,6 +23,8 @@ class StartError(ServiceError):
 
 class ClientError(ServiceError):
     """The sender's fault: answered with one `error` frame; the session goes on."""
+
+    retry_after_ms: int | None = None
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None, message_id: str | None = None) -> None:
         super().__init__(message)
@@ -48,6 +51,16 @@ class UnknownAction(ClientError):
 
 class MessageTooLarge(ClientError):
     code = "MESSAGE_TOO_LARGE"
+
+
+class RateLimited(ClientError):
+    """More than `MESSAGES_PER_SECOND`; `seconds` until the next message is taken."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Too many messages: this one was not read.")
+        self.retry_after_ms = math.ceil(seconds * 1000)
 
 
 class RagError(ServiceError):
@@ -100,6 +113,15 @@ class RagRateLimited(RagError):
     retryable = True
     sentence = "The knowledge base is receiving too many questions. Please try again in a moment."
     sentence_zh = "知识库当前请求过多，请稍后再试。"
+
+
+class TooManyQuestions(RagError):
+    """More than `QUERIES_PER_MINUTE`, of the session or of its tenant: the provider was not asked."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+    sentence = "Too many questions in a short time. Please ask again in a moment."
+    sentence_zh = "提问过于频繁，请稍后再问。"
 
 
 class RagRejected(RagError):

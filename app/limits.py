@@ -1,12 +1,16 @@
-"""Two ways to bound what clients ask for: how often (`TokenBucket`) and how much at once (`Slots`)."""
+"""Bounds of what clients ask for: how often (`TokenBucket`, `MessageLimit`) and how much at once (`Slots`)."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+
+# How long a client may be refused before it is sent away, and after what pause it has slowed down, in seconds.
+FLOOD_SECONDS = 10
+CALM_SECONDS = 2
 
 
 class TokenBucket:
@@ -18,15 +22,40 @@ class TokenBucket:
         self._tokens = burst
         self._filled_at = -math.inf
 
-    def take(self, now: float) -> float:
-        """Take a token and return 0, or return the seconds until there is one."""
+    def wait(self, now: float) -> float:
+        """The seconds until there is a token; 0 if there is one."""
         if now > self._filled_at:  # a clock that goes back fills nothing, nor does it when it comes forward again
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
             self._filled_at = now
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._rate
-        self._tokens -= 1
-        return 0.0
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0, or return the seconds until there is one."""
+        seconds = self.wait(now)
+        if not seconds:
+            self._tokens -= 1
+        return seconds
+
+
+class MessageLimit:
+    """A `TokenBucket` for messages that also tells when a client does not slow down although it is told to."""
+
+    def __init__(self, rate: float) -> None:
+        self._bucket = TokenBucket(rate, burst=2 * rate)
+        self._refused_at = -math.inf
+        self._flooding_since = 0.0
+
+    def take(self, now: float) -> float:
+        """Take a message and return 0, or return the seconds until one may come."""
+        wait = self._bucket.take(now)
+        if wait:
+            if now > self._refused_at + CALM_SECONDS:
+                self._flooding_since = now
+            self._refused_at = now
+        return wait
+
+    def is_flooded(self, now: float) -> bool:
+        return now >= self._flooding_since + FLOOD_SECONDS and self._refused_at == now
 
 
 class Slots:
@@ -81,3 +110,19 @@ class Slots:
                 turn.set_result(None)
                 return
         self.running -= 1
+
+
+class QueryLimits:
+    """What bounds the questions of one session: its own rate and its tenant's, the tenant's slots and the process's."""
+
+    def __init__(self, buckets: Sequence[TokenBucket], slots: Sequence[Slots]) -> None:
+        self._buckets = buckets
+        self.slots = slots
+
+    def take(self, now: float) -> float:
+        """Take a question and return 0, or return the seconds until one may come."""
+        seconds = max((bucket.wait(now) for bucket in self._buckets), default=0.0)
+        if not seconds:
+            for bucket in self._buckets:
+                bucket.take(now)
+        return seconds

@@ -18,6 +18,13 @@ query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 # Below WARNING these tell of every request or connection, with addresses and paths, and no session.
 CHATTY = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "watchfiles")
 
+# What uvicorn 0.54 logs as errors, though only clients are to blame: a handshake that was refused with a status of its
+# own, and text that is not UTF-8.
+NO_NEWS = {
+    "ASGI callable returned without completing handshake.",
+    "Invalid UTF-8 sequence received from client.",
+}
+
 TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TIME_FORMAT = "%H:%M:%S"
 
@@ -40,8 +47,13 @@ def configure(settings: Settings) -> None:
         logger.setLevel(settings.log_level)
     if settings.log_level == "DEBUG":
         logging.getLogger("uvicorn.error").setLevel("INFO")  # below, it traces every socket, headers included
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg not in NO_NEWS
 
 
 def _spelled(word: str) -> str:

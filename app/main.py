@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
 from app import __version__, logs
+from app.accounts import Accounts
+from app.archive import LocalArchive
 from app.config import Settings, load_settings, refuse_to_start
 from app.dependencies import Runtime
 from app.errors import StartError
+from app.identity import Gate
 from app.routers import health
 from app.routers.websocket import RealtimeAsr
 from app.services.providers import load_provider
+from app.sessions import Sessions
+from app.signals import drained_on_signal, reloaded_on_signal
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +29,10 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings) -> FastAPI:
     """Build the application; what it holds open lives in its lifespan.
 
-    Raises `StartError` when the provider that the settings name cannot be loaded.
+    Raises `StartError` when the provider or the files that the settings name cannot be loaded.
     """
     open_provider = load_provider(settings)
+    gate = Gate(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -34,8 +40,16 @@ def create_app(settings: Settings) -> FastAPI:
         if not settings.is_provider_configured:
             outcome = "goes to FALLBACK_PROVIDER" if settings.fallback_provider else "gets RAG_NOT_CONFIGURED"
             logger.warning("DIFY_API_KEY is not set: every question %s", outcome)
-        async with open_provider() as provider:
-            yield {"runtime": Runtime(settings, provider)}
+        if gate.directory.is_open:
+            logger.warning("no tokens are configured: everybody who reaches the service may use it")
+        sessions = Sessions(settings, LocalArchive(settings))
+        async with AsyncExitStack() as stack:
+            provider = await stack.enter_async_context(open_provider())
+            accounts = await stack.enter_async_context(Accounts(settings, provider))
+            await stack.enter_async_context(aclosing(sessions))
+            await stack.enter_async_context(drained_on_signal(sessions))
+            stack.enter_context(reloaded_on_signal(gate))
+            yield {"runtime": Runtime(settings, gate, accounts, sessions)}
 
     app = FastAPI(title=settings.app_title, version=__version__, lifespan=lifespan)
     app.include_router(health.router)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -23,6 +24,11 @@ class Client:
         self.frames: list[Frame] = []
         self.sent = 0
         self.rules = Rules()
+        self.token = ""
+
+    @property
+    def last_seq(self) -> int:
+        return int(self.frames[-1]["seq"]) if self.frames else 0
 
     async def send_raw(self, message: str | bytes) -> None:
         self.sent += 1
@@ -81,4 +87,20 @@ async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
     async with connect(url, proxy=None, max_size=None, **options) as socket:
         client = Client(socket)
         await client.until(type="status", stage="listening")
+        client.token = client.frames[0].get("resume_token", "")
         yield client
+
+
+@asynccontextmanager
+async def reopen_client(url: str, client: Client, **query: Any) -> AsyncIterator[Frame]:
+    """Come back on a new socket, as the client that it was; what it is greeted with."""
+    query = {"resume_token": client.token, "last_seq": client.last_seq, **query}
+    async with connect(f"{url}?{urlencode(query)}", proxy=None, max_size=None) as client.socket:
+        async with asyncio.timeout(PATIENCE):
+            greeting = json.loads(await client.socket.recv())
+        assert isinstance(greeting, dict)
+        client.token = greeting.get("resume_token", "")
+        if not greeting["resumed"]:
+            client.rules = Rules()
+            client.rules.check(greeting)
+        yield greeting

@@ -13,6 +13,7 @@ REFUSALS = {
     "UNSUPPORTED_TYPE",
     "UNKNOWN_ACTION",
     "MESSAGE_TOO_LARGE",
+    "RATE_LIMITED",
 }
 STAGES = {
     "listening",

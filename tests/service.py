@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from app.__main__ import make_server
 from app.config import Settings
-from tests.client import PATIENCE, open_client
+from tests.client import PATIENCE, Client, open_client, reopen_client
+from tests.rules import Frame
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +26,16 @@ class Service:
     def connect(self, **options: Any) -> Any:
         """`async with service.connect() as client`: a connected, listening client."""
         return open_client(self.ws_url, **options)
+
+    def reconnect(self, client: Client, **query: Any) -> AbstractAsyncContextManager[Frame]:
+        """`async with service.reconnect(client) as greeting`: the same client on a new socket, by its token."""
+        return reopen_client(self.ws_url, client, **query)
+
+    async def health(self) -> dict[str, Any]:
+        # To read certificates, which nothing needs here, takes longer than the call.
+        async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+            body: dict[str, Any] = (await http.get(f"{self.http_url}/health")).json()
+            return body
 
 
 def make_settings(**values: Any) -> Settings:

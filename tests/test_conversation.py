@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from app.conversation import UNSENT_FRAMES, Conversation
+from app.archive import LocalArchive
+from app.config import Settings
+from app.connection import Connection
+from app.conversation import Conversation
 from app.errors import RagUnavailable
+from app.limits import QueryLimits
+from app.models.lifetime import Ending
 from app.models.session import SessionState
 from app.models.verdicts import Verdict
 from app.services.question_detector import judge
@@ -93,7 +98,15 @@ def open_broken_provider(_: object) -> NotEvenAGenerator:
 
 @pytest.fixture
 async def rag(start: Serve) -> Any:
-    return await start(rag_provider="tests.test_conversation:open_provider", context_max_chars=1)
+    return await start(
+        rag_provider="tests.test_conversation:open_provider", context_max_chars=1, messages_per_second=1000
+    )
+
+
+@pytest.fixture
+async def forgetful(start: Serve) -> Any:
+    """A service that ends a session with its connection."""
+    return await start(rag_provider="tests.test_conversation:open_provider", resume_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,7 @@ async def test_a_query_that_does_not_end_holds_up_the_next_one_but_not_the_clien
 
 
 async def test_a_client_that_does_not_read_holds_its_provider_back_and_may_still_cancel(rag: Any) -> None:
-    async with rag.connect(max_queue=1) as client:
+    async with rag.connect(max_queue=1, close_timeout=1) as client:
         await client.say("flood?")
         await client.until(stage="querying_rag")
         while (before := provider.yielded) == 0 or await _still_yields(before):
@@ -164,10 +177,10 @@ async def test_a_client_that_does_not_read_holds_its_provider_back_and_may_still
 
 
 async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_once(
-    rag: Any, caplog: pytest.LogCaptureFixture
+    forgetful: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "app.conversation")
-    async with rag.connect(max_queue=1) as client:
+    async with forgetful.connect(max_queue=1) as client:
         await client.say("flood?")
         await client.until(content="x" * 400)
         client.socket.transport.abort()
@@ -176,9 +189,24 @@ async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_
     assert outcomes == ["disconnected"]
 
 
+async def attend(
+    settings: Settings, send: Callable[[str], Awaitable[None]], receive: Callable[[], Awaitable[str]]
+) -> tuple[Conversation, Connection]:
+    """Serve one client over a socket made of two functions, until it is closed."""
+    session = SessionState("s", settings, judge=judge)
+    record = LocalArchive(settings).open("s")
+    conversation = Conversation(session, Provider(), settings, record, QueryLimits([], []))
+    connection = Connection(record.log, 0, send, send_seconds=settings.send_seconds)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(conversation.live())
+        await conversation.has_begun.wait()
+        await conversation.attend(connection, receive, session.connect(0))
+        conversation.end()
+    return conversation, connection
+
+
 async def test_nothing_is_asked_after_goodbye_though_a_wait_ends_meanwhile() -> None:
     """The socket is slow to take the last frame, and just then a question that may go on is due."""
-    settings = make_settings(wait_min_ms=1, wait_max_ms=1)
     frames: list[dict[str, Any]] = []
     is_due = asyncio.Event()
 
@@ -195,11 +223,71 @@ async def test_nothing_is_asked_after_goodbye_though_a_wait_ends_meanwhile() -> 
         ]
     )
 
-    async def receive() -> str | None:
+    async def receive() -> str:
         return next(messages)
 
+    _, connection = await attend(make_settings(wait_min_ms=1, wait_max_ms=1), send, receive)
+    assert connection.close_code == 1000
+    assert frames[-1]["stage"] == "closed"
+
+
+@pytest.mark.parametrize("is_asking", [True, False])
+async def test_a_socket_that_takes_nothing_is_given_up(is_asking: bool) -> None:
+    """While an answer runs its client may still talk: then the unread frames are counted, else the seconds."""
+    settings = make_settings(send_seconds=0.1 if not is_asking else 60, unread_frames=20)
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        if len(sent) >= 3:
+            await asyncio.Event().wait()
+        sent.append(text)
+
+    async def receive() -> str:
+        await asyncio.sleep(0)
+        if is_asking and len(sent) == 2:
+            return '{"type": "control", "action": "instant_query", "text": "cling?"}'
+        return '{"type": "keepalive"}'
+
+    conversation, connection = await attend(settings, send, receive)
+    assert (connection.close_code, connection.close_reason) == (1013, "SLOW_CONSUMER")
+    assert connection.unread >= (20 if is_asking else 1)
+    log = conversation.record.log
+    assert any("SLOW_CONSUMER" in (log.get(position) or "") for position in range(log.end))
+
+
+async def end_as_a_message_comes(end: Callable[[Conversation], None]) -> tuple[list[dict[str, Any]], Provider]:
+    """The end and a question come in one turn of the event loop: the frames that were made, and who was asked."""
+    settings, rag = make_settings(), Provider()
     session = SessionState("s", settings, judge=judge)
-    assert await Conversation(session, Provider(), settings, send).run(receive) == 1000
+    record = LocalArchive(settings).open("s")
+    conversation = Conversation(session, rag, settings, record, QueryLimits([], []))
+    messages: asyncio.Queue[str] = asyncio.Queue()
+    is_greeted = asyncio.Event()
+
+    async def send(_: str) -> None:
+        is_greeted.set()
+
+    connection = Connection(record.log, 0, send, send_seconds=1)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(conversation.live())
+        await conversation.has_begun.wait()
+        tasks.create_task(conversation.attend(connection, messages.get, session.connect(0)))
+        await is_greeted.wait()
+        messages.put_nowait('{"type": "asr_chunk", "text": "well?", "is_final": true}')
+        end(conversation)
+    return [json.loads(record.log.get(position) or "") for position in range(record.log.end)], rag
+
+
+async def test_a_question_that_comes_with_the_end_of_its_session_is_not_asked() -> None:
+    frames, rag = await end_as_a_message_comes(Conversation.end)
+    assert rag.most_running == 0
+    assert [frame["seq"] for frame in frames] == [1, 2]
+
+
+async def test_a_session_that_winds_down_says_nothing_after_its_goodbye() -> None:
+    ending = Ending("draining", 1012, 0)
+    frames, _ = await end_as_a_message_comes(lambda conversation: conversation.wind_down(ending))
+    assert [frame["seq"] for frame in frames] == [1, 2, 3]
     assert frames[-1]["stage"] == "closed"
 
 
@@ -210,10 +298,10 @@ async def _still_yields(before: int) -> bool:
 
 
 async def test_a_client_that_only_talks_is_held_back_too(rag: Any) -> None:
-    async with rag.connect(max_queue=1) as client:
+    async with rag.connect(max_queue=1, close_timeout=1) as client:
         await client.say("flood?")
         await client.until(stage="querying_rag")
-        for _ in range(2 * UNSENT_FRAMES):
+        for _ in range(500):
             await client.send("keepalive")
         await client.control("cancel")
         await client.until(stage="idle")
@@ -222,7 +310,7 @@ async def test_a_client_that_only_talks_is_held_back_too(rag: Any) -> None:
 
 async def test_one_record_tells_how_each_query_went(rag: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "app.conversation")
-    async with rag.connect() as client:
+    async with rag.connect(close_timeout=1) as client:
         await client.ask("well?")
         await client.ask("fail?")
         await client.say("cling?")

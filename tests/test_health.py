@@ -21,6 +21,7 @@ async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
             "provider": "dify",
             "dify_configured": True,
             "sessions": 1,
+            "parked": 0,
         }
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.limits import Slots, TokenBucket
+from app.limits import QueryLimits, Slots, TokenBucket
 
 # --- TokenBucket ---
 
@@ -236,3 +236,10 @@ def test_whatever_comes_and_goes_no_slot_is_lost_and_none_is_made(steps: list[tu
         assert (slots.running, slots.waiting) == (0, 0)
 
     asyncio.run(run())
+
+
+def test_a_question_that_one_bucket_refuses_takes_nothing_from_another() -> None:
+    own, tenant = TokenBucket(rate=1, burst=1), TokenBucket(rate=1, burst=2)
+    limits = QueryLimits((own, tenant), ())
+    assert [limits.take(0), limits.take(0), limits.take(0)] == [0, 1, 1]
+    assert tenant.take(0) == 0

@@ -77,7 +77,13 @@ async def test_the_entry_point_serves_and_ends_in_mid_answer_with_everything_clo
 ) -> None:
     dify.will(answer("One", hang()))
     async with started(
-        "-m", "app", cwd=tmp_path, PORT="0", DIFY_API_KEY=dify.api_key, DIFY_BASE_URL=dify.base_url
+        "-m",
+        "app",
+        cwd=tmp_path,
+        PORT="0",
+        DIFY_API_KEY=dify.api_key,
+        DIFY_BASE_URL=dify.base_url,
+        DRAIN_SECONDS="0.1",
     ) as process:
         service = service_of(await connect_line(process))
         async with service.connect() as client:
@@ -87,13 +93,13 @@ async def test_the_entry_point_serves_and_ends_in_mid_answer_with_everything_clo
             assert await client.close_code() == 1012
         await dify.hung_up()
         await dify.stopped()
-        await process.rest()
+        assert await process.rest() == 0
     records = [json.loads(line) for line in process.lines]
     assert all({"time", "level", "logger", "message", "session_id", "query_id"} <= record.keys() for record in records)
     assert any(record["logger"] == "uvicorn.error" for record in records)
     (outcome,) = [record for record in records if "outcome" in record]
     assert outcome["session_id"] == client.frames[0]["session_id"]
-    assert outcome["query_id"] == client.frames[-1]["query_id"]
+    assert outcome["query_id"] == client.frames[-2]["query_id"]
     assert (outcome["outcome"], outcome["level"]) == ("interrupted", "INFO")
     log = "".join(process.lines)
     assert "What is RAG?" not in log
@@ -104,8 +110,26 @@ async def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PORT="0") as process:
         await connect_line(process)
         process.process.send_signal(signal.SIGINT)
-        assert await process.rest() == 130
+        assert await process.rest() == 0
     assert "Traceback" not in "".join(process.lines)
+
+
+def open_files(pid: int) -> list[str]:
+    """How many the process may have, softly and at all."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    return line.split()[3:5]
+
+
+async def test_it_takes_as_many_open_files_as_it_is_granted(tmp_path: Path) -> None:
+    few = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 400))
+os.execv(sys.executable, [sys.executable, "-m", "app"])
+"""
+    async with started("-c", few, cwd=tmp_path, PORT="0") as process:
+        await connect_line(process)
+        assert open_files(process.process.pid) == ["400", "400"]
 
 
 async def test_it_starts_without_a_key_and_says_so(tmp_path: Path) -> None:

@@ -509,9 +509,10 @@ async def test_a_message_beyond_twice_the_limit_closes_the_socket(client: Client
     assert await client.close_code() == 1009
 
 
-async def test_text_that_is_not_utf8_closes_the_socket(client: Client) -> None:
+async def test_text_that_is_not_utf8_closes_the_socket(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     await client.socket.send(b"\xff\xfe", text=True)
     assert await client.close_code() == 1007
+    assert "ERROR" not in capsys.readouterr().err
 
 
 async def test_two_questions_at_once_are_answered_one_after_the_other(client: Client, dify: StandInDify) -> None:
@@ -619,7 +620,7 @@ async def test_a_client_that_leaves_ends_its_answer_upstream(start: Serve, dify:
 
 
 async def test_a_connection_that_breaks_ends_its_answer_upstream(start: Serve, dify: StandInDify) -> None:
-    service = await start()
+    service = await start(resume_seconds=0)
     dify.will(answer("One", hang()))
     async with service.connect() as client:
         await client.say("What is RAG?")

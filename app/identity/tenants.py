@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.config import ApiKey
+from app.config import ApiKey, check_url
 from app.errors import StartError
 from app.models.messages import check_inputs
 from app.origins import origin_of
@@ -57,7 +57,7 @@ class Tenant(BaseModel):
     name: Annotated[str, AfterValidator(_check_name)]
     token_sha256: Annotated[str, AfterValidator(_check_hash)] | None = Field(None, repr=False)
     dify_api_key: ApiKey | None = None
-    dify_base_url: AnyHttpUrl | None = None
+    dify_base_url: Annotated[AnyHttpUrl, AfterValidator(check_url)] | None = None
     allowed_origins: tuple[Annotated[str, AfterValidator(origin_of)], ...] = ()
     inputs: Annotated[dict[str, JsonValue], AfterValidator(check_inputs)] = {}
     max_sessions: Limit | None = None

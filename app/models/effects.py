@@ -30,9 +30,10 @@ class CancelQuery:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection with this WebSocket code; nothing follows."""
+    """End the session, and close its connection with this WebSocket code; nothing follows."""
 
     code: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

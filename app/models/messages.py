@@ -33,6 +33,7 @@ Stage = Literal[
     "idle",
     "closed",
 ]
+NotResumed = Literal["resume_off", "unknown_token", "frames_lost", "unknown_frame"]
 Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset"]
 OnNewQuestion = Literal["queue", "interrupt", "ignore"]
 Name = Annotated[str, Field(max_length=128)]
@@ -154,11 +155,18 @@ class ServerFrame(Frame):
 
 
 class Ack(ServerFrame):
-    """`message` and `protocol` on connect, else `received_type` and what was received."""
+    """`message` and `protocol` on connect, else `received_type` and what was received.
+
+    `resume_token` gives the session back after a lost connection. `resumed` answers who brought one: if it is false,
+    `reason` says why this is a new session.
+    """
 
     type: Literal["ack"] = "ack"
     message: Literal["connected"] | None = None
     protocol: Literal["1"] | None = None
+    resumed: bool | None = None
+    resume_token: str | None = None
+    reason: NotResumed | None = None
     received_type: str | None = None
     is_final: bool | None = None
     id: str | None = None
@@ -278,6 +286,18 @@ class Unauthorized(Frame):
     code: Literal["UNAUTHORIZED"] = "UNAUTHORIZED"
     message: str = "Connect with a valid token."
     retryable: Literal[False] = False
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+
+class SessionLimit(Frame):
+    """The only frame for a client whose tenant has all its sessions, before close code 4429."""
+
+    type: Literal["error"] = "error"
+    code: Literal["SESSION_LIMIT"] = "SESSION_LIMIT"
+    message: str = "All sessions of this tenant are in use."
+    retryable: Literal[True] = True
 
     def to_json(self) -> str:
         return self.model_dump_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
@@ -19,6 +20,7 @@ from app.models.answers import (
     TextReplaced,
 )
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
+from app.models.lifetime import Ending, Lifetime
 from app.models.listening import Ask, Attention, Decision, Guess, Judge, Keep, Listener, Wait
 from app.models.messages import (
     Ack,
@@ -31,6 +33,7 @@ from app.models.messages import (
     Error,
     FinalAnswer,
     Keepalive,
+    NotResumed,
     OnNewQuestion,
     ServerMessage,
     Stage,
@@ -44,6 +47,8 @@ from app.models.verdicts import Verdict
 # How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
 MAX_SPECULATIONS = 2
 MAX_HELD_CHARS = 100_000
+
+IDLE_TIMEOUT = 4408
 
 _HAN = regex.compile(r"\p{Han}")
 
@@ -78,10 +83,11 @@ class Speculation:
 
 
 class SessionState:
-    """The whole behaviour of one connection, as plain calls.
+    """The whole behaviour of one session, as plain calls.
 
-    `connection_id` makes query ids unique beyond this connection. `is_stateless`: the provider remembers nothing of a
-    conversation, so a question may be taken back. All times are seconds of one clock.
+    `connection_id` makes query ids unique beyond this session. `is_stateless`: the provider remembers nothing of a
+    conversation, so a question may be taken back. What is asked is asked for `user_prefix` and the
+    session's name, with `fixed_inputs`, which a client cannot change. All times are seconds of one clock.
     """
 
     def __init__(
@@ -92,15 +98,20 @@ class SessionState:
         judge: Judge,
         connection_id: str = "c",
         is_stateless: bool = False,
+        user_prefix: str = "",
+        fixed_inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
         self._judge = judge
         self._connection_id = connection_id
         self._is_stateless = is_stateless
+        self._user = f"{user_prefix}ws-user-"
+        self._fixed_inputs = fixed_inputs or {}
+        self._life = Lifetime(settings)
         self._queries = 0
         self._on_new_question: OnNewQuestion = settings.on_new_question
         self._attention = Attention()
-        self._inputs: dict[str, Any] = {}
+        self._inputs: dict[str, Any] = dict(self._fixed_inputs)
         self._begin(session_id)
 
     def _begin(self, session_id: str) -> None:
@@ -133,13 +144,55 @@ class SessionState:
 
     # What the connection brings
 
-    def connect(self) -> list[Effect]:
-        ack = Ack(session_id=self.session_id, seq=self._seq + 1, message="connected", protocol="1")
+    def connect(
+        self, now: float, *, resume_token: str | None = None, not_resumed: NotResumed | None = None
+    ) -> list[Effect]:
+        """Begin; `not_resumed` says why a client that came back gets this new session."""
+        self._life.begin(now)
+        ack = Ack(
+            session_id=self.session_id,
+            seq=self._seq + 1,
+            message="connected",
+            protocol="1",
+            resumed=None if not_resumed is None else False,
+            resume_token=resume_token,
+            reason=not_resumed,
+        )
         return [self._send(ack), self._status("listening", note="Send asr_chunk messages.")]
 
-    def refuse(self, error: ClientError) -> list[Effect]:
+    def resume(self, last_seq: int, resume_token: str, now: float) -> Ack:
+        """Greet the client that came back. What it has missed is sent as it was: this frame counts for nothing."""
+        self._life.heard(now)
+        return Ack(
+            session_id=self.session_id,
+            seq=last_seq,
+            message="connected",
+            protocol="1",
+            resumed=True,
+            resume_token=resume_token,
+        )
+
+    def expire_at(self, time: float) -> None:
+        """When the proof of who the client is will have expired."""
+        self._life.expires_at = time
+
+    def refuse(self, error: ClientError, now: float) -> list[Effect]:
         """Answer a message that could not be taken; nothing else changes."""
-        return [self._error(error.code, error.message, details=error.details, id=error.message_id)]
+        self._life.heard(now)
+        return [
+            self._error(
+                error.code,
+                error.message,
+                details=error.details,
+                id=error.message_id,
+                retry_after_ms=error.retry_after_ms,
+                retryable=error.retry_after_ms is not None,
+            )
+        ]
+
+    def too_slow(self) -> list[Send]:
+        """The client does not read: said in the log of frames, for when it comes back."""
+        return [self._error("SLOW_CONSUMER", "The connection was closed: too much was unread.", retryable=True)]
 
     def report_bug(self, bug: Exception) -> list[Effect]:
         """Tell the client that the service failed, and nothing of how."""
@@ -153,6 +206,7 @@ class SessionState:
         return None if query is None else CancelQuery(query.query_id, "disconnected", query.timing(now))
 
     def receive(self, message: ClientMessage, now: float) -> list[Effect]:
+        self._life.heard(now)
         effects: list[Effect] = []
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._interrupt("session_switched", now)
@@ -201,13 +255,49 @@ class SessionState:
         if message.speakers is not None:
             self._attention.speakers = frozenset(message.speakers) or None
         if message.inputs is not None:
-            self._inputs = message.inputs
+            self._inputs = {**message.inputs, **self._fixed_inputs}
+
+    # The end
+
+    @property
+    def is_ending(self) -> bool:
+        return self._life.ending is not None
+
+    def wind_down(self, ending: Ending, now: float) -> list[Effect]:
+        """Take no more questions, let the running answer finish until `ending.at`, and close."""
+        if self._life.ending is not None and self._life.ending.at <= ending.at:
+            return []
+        self._life.ending = ending
+        self._give_up_pending()
+        effects = self._discard(now)
+        return effects if self.query is not None and now < ending.at else effects + self._end(ending, now)
+
+    def _grow_older(self, now: float) -> list[Effect]:
+        if (ending := self._life.ending) is not None:
+            return self._end(ending, now) if now >= ending.at else []
+        if (ending := self._life.ending_of_age(now)) is not None:
+            return self.wind_down(ending, now)
+        if not self._life.is_idle(now):
+            return []
+        if self.query is not None:
+            self._life.heard(now)  # who waits for an answer, or reads one, is there
+            return []
+        error = self._error("IDLE_TIMEOUT", "Nothing was heard for a long time.", retryable=True)
+        return [error, *self._end(Ending("idle_timeout", IDLE_TIMEOUT, now), now)]
+
+    def _end(self, ending: Ending, now: float) -> list[Effect]:
+        closed = [*self._interrupt(ending.reason, now), self._status("closed", reason=ending.reason, note="Goodbye.")]
+        return [*closed, Close(ending.code, ending.reason)]
+
+    def _refuse_to_ask(self, message_id: str | None = None) -> list[Effect]:
+        text = "This session is about to end: no more questions are taken."
+        return [self._error("DRAINING", text, retryable=True, id=message_id)]
 
     # From chunk to question
 
-    def deadline(self) -> float | None:
-        """When `tick` is due at the latest; None while nothing waits."""
-        return self._listener.due
+    def deadline(self) -> float:
+        """When `tick` is due at the latest."""
+        return self._life.due if self._listener.due is None else min(self._listener.due, self._life.due)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by now."""
@@ -220,7 +310,7 @@ class SessionState:
         except Exception as bug:
             self._seq = seq
             effects += self.report_bug(bug)
-        return effects
+        return effects + self._grow_older(now)
 
     def _hear(self, chunk: AsrChunk, now: float) -> list[Effect]:
         text = chunk.text.replace("\0", " ").strip()
@@ -267,6 +357,8 @@ class SessionState:
                 assert_never(decision)
 
     def _decide(self, ask: Ask, now: float) -> list[Effect]:
+        if self._life.ending is not None:
+            return self._refuse_to_ask()
         if ask.extends:
             speakers = [ask.speaker, *(segment.speaker for segment in self._unanswered())]
             return [*self._interrupt("question_extended", now), *self._ask_heard(ask, speakers, now)]
@@ -395,7 +487,7 @@ class SessionState:
     def _start(self, query: RunningQuery, context: str = "") -> StartQuery:
         question = Question(
             text=query.question,
-            user=f"ws-user-{self.session_id}",
+            user=self._user + self.session_id,
             conversation_id=self._conversation_id,
             context=context,
             inputs=self._inputs,
@@ -432,14 +524,15 @@ class SessionState:
                 self._paused = False
                 return [*effects, self._status("listening", reason="reset", note="Everything is forgotten.")]
             case "stop":
-                effects = self._interrupt("stopped", now)
-                return [*effects, self._status("closed", reason="stopped", note="Goodbye."), Close(1000)]
+                return self._end(Ending("stopped", 1000, now), now)
             case "instant_query":
                 return self._instant_query(message, now)
             case action:
                 assert_never(action)
 
     def _instant_query(self, message: Control, now: float) -> list[Effect]:
+        if self._life.ending is not None:
+            return self._refuse_to_ask(message.id)
         if message.text is not None:
             text = message.text.replace("\0", " ").strip()
             if not text:
@@ -542,4 +635,6 @@ class SessionState:
         )
         self.query = None
         idle = self._status("idle", reason=reason, query_id=query.query_id)
+        if (ending := self._life.ending) is not None:
+            return [final, idle, *self._end(ending, now)]
         return [final, idle, *self._ask_pending(now)]

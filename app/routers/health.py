@@ -20,6 +20,7 @@ class Health(BaseModel):
     provider: str
     dify_configured: bool
     sessions: int
+    parked: int
     uptime_s: float
 
 
@@ -35,7 +36,8 @@ async def health(runtime: RuntimeDep) -> Health:
         version=__version__,
         provider=runtime.settings.rag_provider,
         dify_configured=runtime.settings.dify_api_key is not None,
-        sessions=runtime.sessions,
+        sessions=len(runtime.sessions),
+        parked=runtime.sessions.parked,
         uptime_s=round(time.monotonic() - runtime.started_at, 3),
     )
 
@@ -43,7 +45,12 @@ async def health(runtime: RuntimeDep) -> Health:
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(runtime: RuntimeDep, response: Response) -> Readiness:
     """Ready to answer questions, or 503 with the reason."""
-    if not (runtime.settings.is_provider_configured or runtime.settings.fallback_provider):
-        response.status_code = 503
-        return Readiness(status="not_ready", reason="provider_not_configured")
-    return Readiness(status="ready")
+    reason = None
+    if runtime.sessions.is_draining:
+        reason = "draining"
+    elif not (runtime.settings.is_provider_configured or runtime.settings.fallback_provider):
+        reason = "provider_not_configured"
+    if reason is None:
+        return Readiness(status="ready")
+    response.status_code = 503
+    return Readiness(status="not_ready", reason=reason)

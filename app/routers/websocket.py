@@ -1,16 +1,36 @@
-"""Takes frames off the socket and puts frames on it; what they mean is decided elsewhere."""
+"""Lets clients in, and binds each socket to its session; what frames mean is decided elsewhere."""
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 import uuid
+from contextlib import suppress
 
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.conversation import Conversation
-from app.dependencies import runtime_of
+from app.accounts import Account
+from app.archive import Record
+from app.connection import Connection
+from app.conversation import ClientLeft, Conversation
+from app.dependencies import Runtime, runtime_of
+from app.identity import Identity, Refusal, choose_subprotocol
+from app.limits import QueryLimits, TokenBucket
+from app.models.effects import Effect
+from app.models.messages import UNAUTHORIZED_CLOSE, NotResumed, SessionLimit, Unauthorized
 from app.models.session import SessionState
 from app.services.question_detector import judge
+
+SESSION_LIMIT_CLOSE = 4429
+
+# When a client that was not let in may try again, in seconds.
+RETRY_AFTER = 5
+
+# How long a client may take to read a close frame before its socket is closed without one, in seconds.
+CLOSE_SECONDS = 1.0
 
 
 class RealtimeAsr:
@@ -20,38 +40,130 @@ class RealtimeAsr:
         """Serve one client: transcript chunks in, status and answer frames out."""
         websocket = WebSocket(scope, receive, send)
         runtime = runtime_of(websocket)
-        await websocket.accept()
-        connection_id = uuid.uuid4().hex
-        session = SessionState(
-            connection_id,
-            runtime.settings,
-            judge=judge,
-            connection_id=connection_id[:8],
-            is_stateless=getattr(runtime.provider, "is_stateless", False),
-        )
+        with suppress(WebSocketDisconnect):
+            async with runtime.sessions.attending():
+                identity = runtime.gate.admit(scope["headers"], scope["subprotocols"], scope["query_string"])
+                if identity is Refusal.FOREIGN_ORIGIN:
+                    await websocket.close()  # before it is accepted: HTTP 403
+                    return
+                tenant = identity.tenant if isinstance(identity, Identity) else None
+                token = websocket.query_params.get("resume_token")
+                reason = runtime.sessions.unavailable(token, None if tenant is None else tenant.name)
+                if reason is not None:
+                    headers = {"Retry-After": str(RETRY_AFTER)}
+                    await websocket.send_denial_response(JSONResponse({"reason": reason}, 503, headers))
+                    return
+                await websocket.accept(choose_subprotocol(scope["subprotocols"]))
+                if isinstance(identity, Identity):
+                    await _Visit(runtime, websocket, identity).serve(receive, send)
+                else:
+                    await websocket.send_text(Unauthorized().to_json())
+                    await websocket.close(UNAUTHORIZED_CLOSE, "UNAUTHORIZED")
+
+
+class _Visit:
+    """One socket of a client that was let in."""
+
+    def __init__(self, runtime: Runtime, websocket: WebSocket, identity: Identity) -> None:
+        self._runtime = runtime
+        self._settings = runtime.settings
+        self._websocket = websocket
+        self._identity = identity
+
+    async def serve(self, receive: Receive, send: Send) -> None:
+        """Give the client its session back, or a new one, and serve it."""
+        account = await self._runtime.accounts.of(self._identity.tenant)
+        token = self._websocket.query_params.get("resume_token")
+        found = None if token is None else self._resume(account, token)
+        if isinstance(found, tuple):
+            conversation, position, greeting = found
+            effects: list[Effect] = []
+        else:
+            # The session that could not be given back is over, though its tasks may still be ending.
+            replaced = 1 if found in {"frames_lost", "unknown_frame"} else 0
+            if not account.has_room(self._runtime.sessions.count(account.name) - replaced):
+                await self._websocket.send_text(SessionLimit().to_json())
+                await self._websocket.close(SESSION_LIMIT_CLOSE, "SESSION_LIMIT")
+                return
+            conversation, position, greeting = await self._open(account), 0, None
+            resume_token = conversation.record.issue() if self._settings.resume_seconds else None
+            effects = conversation.session.connect(time.monotonic(), resume_token=resume_token, not_resumed=found)
+        conversation.session.expire_at(self._expires_at())
+
+        async def put(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                # uvicorn has closed it, after a broken frame or an unanswered ping: `receive` tells later.
+                raise OSError("the socket is closed") from error
 
         async def send_text(text: str) -> None:
-            try:
-                await send({"type": "websocket.send", "text": text})
-            except OSError as error:  # ASGI's word for a client that has left
-                raise WebSocketDisconnect(1006) from error
+            await put({"type": "websocket.send", "text": text})
 
-        async def receive_frame() -> str | bytes | None:
+        async def receive_frame() -> str | bytes:
             # Not receive_text(): one binary frame would end the connection with a KeyError.
             message = await receive()
             if message["type"] != "websocket.receive":
-                return None
+                raise ClientLeft(message.get("code", 1006))
             text: str | None = message.get("text")
             return message.get("bytes") or b"" if text is None else text
 
-        runtime.sessions += 1
-        try:
-            conversation = Conversation(session, runtime.provider, runtime.settings, send_text)
-            code = await conversation.run(receive_frame)
-            # An endpoint that returns without closing leaves the client with 1006.
-            if code is not None:
-                await websocket.close(code)
-        except* WebSocketDisconnect:
-            pass  # the peer left: there is nobody to send to
-        finally:
-            runtime.sessions -= 1
+        connection = Connection(
+            conversation.record.log,
+            position,
+            send_text,
+            send_seconds=self._settings.send_seconds,
+            greeting=greeting,
+        )
+        await conversation.attend(connection, receive_frame, effects)
+        # An endpoint that returns without closing leaves the client with 1006.
+        if connection.close_code is not None:
+            goodbye = {"type": "websocket.close", "code": connection.close_code, "reason": connection.close_reason}
+            with suppress(OSError):  # among them a timeout
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await put(goodbye)
+
+    def _resume(self, account: Account, token: str) -> tuple[Conversation, int, str] | NotResumed:
+        """The session of this token, where in its log to go on, and the greeting; or why it cannot be had."""
+        if not self._settings.resume_seconds:
+            return "resume_off"
+        conversation = self._runtime.sessions.find(token, account.name)
+        if conversation is None:
+            return "unknown_token"
+        last_seq = _number(self._websocket.query_params.get("last_seq"))
+        log = conversation.record.log
+        position = log.after(last_seq)
+        if position is None:
+            conversation.end()  # its holder has come, and cannot have it
+            return "frames_lost" if log.has_had(last_seq) else "unknown_frame"
+        ack = conversation.session.resume(last_seq, conversation.record.issue(token), time.monotonic())
+        return conversation, position, ack.to_json()
+
+    async def _open(self, account: Account) -> Conversation:
+        settings, tenant = self._settings, account.tenant
+        key = uuid.uuid4().hex
+
+        def make(record: Record) -> Conversation:
+            session = SessionState(
+                key,
+                settings,
+                judge=judge,
+                connection_id=key[:8],
+                is_stateless=account.provider.is_stateless,
+                user_prefix=self._identity.user_prefix,
+                fixed_inputs=tenant.inputs if tenant is not None else {},
+            )
+            own = TokenBucket(settings.queries_per_minute / 60, settings.queries_per_minute)
+            limits = QueryLimits((own, *account.buckets), (*account.slots, self._runtime.sessions.running))
+            return Conversation(session, account.provider, settings, record, limits)
+
+        return await self._runtime.sessions.open(key, account.name, make)
+
+    def _expires_at(self) -> float:
+        """The end of the client's proof, on the monotonic clock."""
+        expires_at = self._identity.expires_at
+        return math.inf if expires_at is None else time.monotonic() + expires_at - time.time()
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0

@@ -51,6 +51,17 @@ class GuardedProvider:
         self._fallback_name = fallback_name
         self._clock = clock
 
+    def with_fallback_of(self, other: GuardedProvider) -> GuardedProvider:
+        """This provider with the fallback of another one, which stays that one's to close."""
+        return GuardedProvider(
+            self._first,
+            self.breaker,
+            other._fallback,
+            name=self._name,
+            fallback_name=other._fallback_name,
+            clock=self._clock,
+        )
+
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
         try:

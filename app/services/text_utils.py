@@ -34,13 +34,22 @@ def split_text(text: str, limit: int) -> Iterator[str]:
 def _cut(text: str, start: int, limit: int) -> int:
     # One code point more than fits: what ends before it is a cluster that really ends there.
     stop = start + limit + 1
-    ends: list[int] = [match.end() for match in _GRAPHEME.finditer(text, start, stop)]
-    clusters = {end for end in ends if end < stop}
+    clusters = _cluster_ends(text, start, stop)
     for pattern in (_SENTENCE_END, _SPACE):
         cuts = [end for match in pattern.finditer(text, start, stop) if (end := _end(match, stop)) in clusters]
         if cuts:
             return cuts[-1]
     return max(clusters, default=start + limit)
+
+
+def _cluster_ends(text: str, start: int, stop: int) -> range | set[int]:
+    """Where grapheme clusters end, up to `stop`, which may stand inside one."""
+    piece = text[start:stop]
+    # Of ASCII, only a carriage return and a line feed make one cluster of two: no need to look at each.
+    if piece.isascii() and "\r" not in piece:
+        return range(start + 1, stop)
+    ends: list[int] = [match.end() for match in _GRAPHEME.finditer(text, start, stop)]
+    return {end for end in ends if end < stop}
 
 
 def _end(match: regex.Match[str], stop: int) -> int:

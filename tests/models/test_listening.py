@@ -24,7 +24,7 @@ class Talk:
 
     def __init__(self, judge: Judge = judge_by_signs, *, is_stateless: bool = False, **settings: Any) -> None:
         self.session = SessionState("s1", make_settings(**settings), judge=judge, is_stateless=is_stateless)
-        self.session.connect()
+        self.session.connect(0.0)
         self.now = 0.0
         self.effects: list[Effect] = []
 

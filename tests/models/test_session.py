@@ -20,7 +20,7 @@ from tests.service import make_settings
 
 def new_session(judge: Judge = judge_by_signs, **settings: Any) -> SessionState:
     session = SessionState("s1", make_settings(**settings), judge=judge, connection_id="c1")
-    session.connect()
+    session.connect(0.0)
     return session
 
 
@@ -234,7 +234,7 @@ def test_stop_drops_the_pending_question_and_closes() -> None:
     session.receive(final("One?"), now=1)
     session.receive(final("Two?"), now=1)
     effects = session.receive(Control(action="stop"), now=2)
-    assert effects[-1] == Close(1000)
+    assert effects[-1] == Close(1000, "stopped")
     assert asked(effects) == []
 
 

@@ -97,7 +97,7 @@ class Harness:
         self.started: list[str] = []
         self.given: dict[str, str] = {}
         self.now = 0.0
-        self.carry_out(self.session.connect())
+        self.carry_out(self.session.connect(0.0))
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -123,7 +123,7 @@ class Harness:
         try:
             effects = self.session.receive(parse(json.dumps(message)), self.now)
         except ClientError as error:
-            effects = self.session.refuse(error)
+            effects = self.session.refuse(error, self.now)
         self.carry_out(effects)
         assert self.rules.replies == before + 1
 

@@ -1,0 +1,206 @@
+"""What a client gets beyond each limit of `docs/operations.md`, and that others do not feel it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.client import Client
+from tests.conftest import Serve
+from tests.rules import text_of
+from tests.standin.dify import StandInDify
+from tests.standin.scripts import answer, hang, wait
+
+
+async def test_too_many_messages_are_refused_one_by_one_and_the_session_goes_on(start: Serve) -> None:
+    service = await start(messages_per_second=5)
+    async with service.connect() as client:
+        for number in range(12):
+            await client.send("keepalive", id=str(number))
+        frames = await client.until(type="error")
+        assert len(frames) == 11  # twice the rate at once
+        assert frames[-1]["code"] == "RATE_LIMITED"
+        assert frames[-1]["retryable"] is True
+        assert 0 < frames[-1]["retry_after_ms"] <= 200
+        async with service.connect() as other:
+            await other.settle()
+
+
+async def test_who_does_not_slow_down_is_sent_away(start: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.limits.FLOOD_SECONDS", 0.05)
+    service = await start(messages_per_second=1, unread_frames=100_000)
+    async with service.connect() as client:
+        with pytest.raises(ConnectionClosed):
+            await _chatter(client)
+        assert await client.close_code() == 1008
+        assert (client.frames[-1]["stage"], client.frames[-1]["reason"]) == ("closed", "rate_limited")
+        async with service.reconnect(client) as greeting:
+            assert greeting["resumed"] is False
+
+
+async def test_too_many_questions_get_a_failed_answer_and_the_provider_is_not_asked(
+    start: Serve, dify: StandInDify
+) -> None:
+    service = await start(queries_per_minute=1)
+    async with service.connect() as client:
+        assert "error" not in (await client.ask("What is RAG?"))[-2]
+        final = (await client.ask("What is an LLM?"))[-2]
+        assert final["content"]
+        assert final["error"]["code"] == "RATE_LIMITED"
+        assert final["error"]["retryable"] is True
+        assert 0 < final["error"]["retry_after_ms"] <= 60_000
+        async with service.connect() as other:
+            assert "error" not in (await other.ask("What is RAG?"))[-2]
+    assert len(dify.requests) == 2
+
+
+async def test_running_queries_wait_in_order_and_are_told(start: Serve, dify: StandInDify) -> None:
+    service = await start(max_running_queries=1)
+    first, second = asyncio.Event(), asyncio.Event()
+    dify.will(answer("One", wait(first)), answer("Two", wait(second)), answer("Three"))
+    async with service.connect() as a, service.connect() as b, service.connect() as c:
+        await a.say("What is A?")
+        await a.until(content="One")
+        await b.say("What is B?")
+        await b.until(note="queued")
+        await c.say("What is C?")
+        await c.until(note="queued")
+        assert len(dify.requests) == 1
+        first.set()
+        await a.until(stage="idle")
+        await b.until(content="Two")
+        assert len(dify.requests) == 2
+        second.set()
+        await b.until(stage="idle")
+        await c.until(stage="idle")
+        assert text_of(c.frames) == "Three"
+
+
+async def test_a_question_that_waits_for_its_turn_can_be_cancelled(start: Serve, dify: StandInDify) -> None:
+    service = await start(max_running_queries=1)
+    dify.will(answer("One", hang()))
+    async with service.connect() as a, service.connect() as b:
+        await a.say("What is A?")
+        await a.until(content="One")
+        await b.say("What is B?")
+        await b.until(note="queued")
+        await b.control("cancel")
+        await b.until(stage="idle")
+        await a.control("cancel")
+        await a.until(stage="idle")
+        await b.ask("What is C?")
+        assert len(dify.requests) == 2
+
+
+async def test_more_sessions_than_allowed_are_refused_before_they_begin(
+    start: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = await start(max_sessions=1)
+    async with service.connect() as client:
+        with pytest.raises(InvalidStatus) as refused:
+            async with service.connect():
+                pass
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["Retry-After"]) > 0
+        assert "ERROR" not in capsys.readouterr().err  # nobody need be woken by this
+        client.socket.transport.abort()
+        async with service.reconnect(client) as greeting:  # takes no new place
+            assert greeting["resumed"] is True
+    async with service.connect():
+        pass
+
+
+async def test_many_who_come_at_once_do_not_get_past_the_limit(start: Serve) -> None:
+    service = await start(max_sessions=5)
+    sockets = await asyncio.gather(*(connect(service.ws_url, proxy=None) for _ in range(40)), return_exceptions=True)
+    accepted = [socket for socket in sockets if not isinstance(socket, BaseException)]
+    try:
+        assert 0 < len(accepted) <= 5
+    finally:
+        for socket in accepted:
+            await socket.close()
+
+
+async def test_silence_ends_a_session_and_says_why(start: Serve) -> None:
+    service = await start(idle_seconds=0.1)
+    async with service.connect() as client:
+        assert await client.close_code() == 4408
+        error, closed = client.frames[-2:]
+        assert error["code"] == "IDLE_TIMEOUT"
+        assert (closed["stage"], closed["reason"]) == ("closed", "idle_timeout")
+        async with service.reconnect(client) as greeting:
+            assert greeting["resumed"] is False
+
+
+async def test_who_listens_to_an_answer_is_not_idle(start: Serve, dify: StandInDify) -> None:
+    service = await start(idle_seconds=0.1)
+    go_on = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.4, go_on.set)
+    dify.will(answer("One", wait(go_on), "two"))
+    async with service.connect() as client:
+        await client.ask("What is RAG?")
+        assert text_of(client.frames) == "Onetwo"
+        assert await client.close_code() == 4408
+
+
+async def test_a_session_that_is_too_old_finishes_its_answer_and_takes_no_more(start: Serve, dify: StandInDify) -> None:
+    service = await start(max_session_seconds=0.2, messages_per_second=10_000)
+    go_on = asyncio.Event()
+    dify.will(answer("One", wait(go_on), "two"))
+    async with service.connect() as client:
+        await client.say("What is RAG?")
+        await client.until(content="One")
+        while not any(frame.get("code") == "DRAINING" for frame in client.frames):
+            await client.say(f"What is number {client.sent}?")  # queued before, refused then
+            await client.settle()
+        go_on.set()
+        assert await client.close_code() == 1012
+    assert text_of(client.frames) == "Onetwo"
+    assert (client.frames[-1]["stage"], client.frames[-1]["reason"]) == ("closed", "too_old")
+
+
+async def test_an_answer_that_outlives_the_grace_is_interrupted(start: Serve, dify: StandInDify) -> None:
+    service = await start(max_session_seconds=0.1, drain_seconds=0.1)
+    dify.will(answer("One", hang()))
+    async with service.connect() as client:
+        await client.say("What is RAG?")
+        assert await client.close_code() == 1012
+        interrupted, closed = client.frames[-2:]
+        assert (interrupted["stage"], interrupted["reason"]) == ("interrupting", "too_old")
+        assert closed["stage"] == "closed"
+    await dify.hung_up()
+
+
+async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Serve, dify: StandInDify) -> None:
+    """The answer is larger than every buffer on the way."""
+    service = await start(send_seconds=0.2, resume_bytes=100_000_000, answer_chunk_chars=20_000)
+    dify.will(answer(*["x" * 20_000] * 1000))
+    async with service.connect(max_queue=1, close_timeout=0.1) as client:
+        await client.say("What is RAG?")
+        await client.until(stage="querying_rag")
+        seen = client.last_seq
+        await dify.asked()
+        await dify.idle()  # nothing holds the answer back any more
+        async with service.reconnect(client) as greeting:
+            assert (greeting["resumed"], greeting["seq"]) == (True, seen)
+            frames = await client.until(stage="idle")
+            assert len(text_of(frames)) == 20_000_000
+            assert any(frame.get("code") == "SLOW_CONSUMER" for frame in frames)
+
+
+async def test_a_message_that_is_too_large_counts_as_a_message_too(start: Serve) -> None:
+    service = await start(messages_per_second=1, max_message_bytes=300)
+    async with service.connect() as client:
+        for _ in range(3):
+            await client.send("keepalive", padding="x" * 300)
+        codes = [(await client.receive())["code"] for _ in range(3)]
+        assert codes == ["MESSAGE_TOO_LARGE", "MESSAGE_TOO_LARGE", "RATE_LIMITED"]
+
+
+async def _chatter(client: Client) -> None:
+    while True:
+        await client.send("keepalive")
+        await client.receive()
