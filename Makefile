@@ -1,11 +1,11 @@
-# Two commands: `make run` starts the service, `make test` checks everything.
+# Two commands: `make run` starts the service, `make test` checks everything; `make soak` does so at length.
 # They need Python 3.11+ and make; uv is used when it is there.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lock clean
+.PHONY: run test soak lock clean
 
 # Without a .env and a Dify key the service answers from docs/, so that it can be tried at once.
 ifeq ($(wildcard .env),)
@@ -22,10 +22,14 @@ test: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/pytest --cov -n 4
 
-# The lock files hold hashes and no addresses. Needs uv.
+# Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
+
+# The lock files hold hashes and no addresses; what the image installs takes signed tokens, too. Needs uv.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--no-emit-index-url -o requirements.txt pyproject.toml
+		--no-emit-index-url --extra jwt -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--no-emit-index-url --group dev -o requirements-dev.txt pyproject.toml
 

@@ -1,0 +1,76 @@
+"""The proof of `make soak` in small: the same code, for seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.service import make_settings, serve
+from tests.soak.fuzz import KEYS, SETTINGS, WORDS, Talker, fuzz
+from tests.soak.reconnects import reconnects
+from tests.soak.report import Part
+from tests.soak.soak import soak
+from tests.soak.unread import unread
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(["asr_chunk", "asr_chunk", "control", "configure", "keepalive", "song"])
+ACTIONS = st.sampled_from(["pause", "resume", "cancel", "reset", "instant_query", "stop", "fly"])
+PROPER = st.fixed_dictionaries(
+    {"type": TYPES, "text": st.sampled_from(WORDS), "action": ACTIONS}, optional={"is_final": st.booleans()}
+)
+ODD = st.builds(
+    lambda message, more: message | more, PROPER, st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=2)
+)
+FRAMES = st.one_of(PROPER.map(json.dumps), ODD.map(json.dumps), VALUES.map(json.dumps), st.text(), st.binary())
+
+
+def assert_good(part: Part) -> None:
+    assert part.is_good, f"\n{part}"
+
+
+def test_a_crowd_gets_one_outcome_for_each_question_and_leaves_nothing_behind() -> None:
+    assert_good(asyncio.run(soak(sessions=12, seconds=3, warm_up=2, resume_seconds=4)))
+
+
+def test_reconnects_leave_memory_flat() -> None:
+    assert_good(asyncio.run(reconnects(count=100, warm_up=100)))
+
+
+def test_who_never_reads_a_long_answer_costs_little_and_is_told_in_the_end() -> None:
+    assert_good(asyncio.run(unread(megabytes=16, to_the_end=False)))
+
+
+def test_frames_by_chance_break_no_session() -> None:
+    assert_good(asyncio.run(fuzz(frames=4_000)))
+
+
+def test_no_frame_breaks_a_session() -> None:
+    async def talk(url: str, frames: list[str | bytes]) -> None:
+        talker = await Talker.connect(url)
+        try:
+            await talker.send(frames)
+        finally:
+            await talker.close()
+
+    values = {name.lower(): value for name, value in SETTINGS.items()}
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        service = runner.run(stack.enter_async_context(serve(make_settings(**values, rag_provider="local"))))
+        try:
+
+            @settings(max_examples=60, deadline=None)
+            @given(st.lists(FRAMES, min_size=1, max_size=12))
+            def check(frames: list[str | bytes]) -> None:
+                runner.run(talk(service.ws_url, frames))
+
+            check()
+        finally:
+            runner.run(stack.aclose())
