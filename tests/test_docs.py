@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import unicodedata
@@ -19,14 +20,17 @@ from types import ModuleType
 from typing import Any, get_args
 
 import pytest
+import uvicorn
 from aiohttp import web
 from dotenv import dotenv_values
 
-from app import errors
+from app import connection, conversation, errors, sessions
 from app.__main__ import TRY
 from app.config import Settings, load_settings
+from app.identity import Gate, Identity
 from app.identity.tenants import Tenant, load_tenants
-from app.models import listening, messages, session, verdicts
+from app.models import lifetime, listening, messages, session, verdicts
+from app.routers import websocket
 from app.routers.health import Health
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
@@ -38,8 +42,11 @@ from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, wait
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
-HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example"}
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
+UVICORN_OPTIONS = {
+    option for parameter in uvicorn.main.params for option in [*parameter.opts, *parameter.secondary_opts]
+}
+HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example", "realtime_rag;"}
 LANGUAGES = {"sh", "json", "python", "ini", "text", "toml"}
 
 
@@ -143,8 +150,14 @@ async def test_the_commands_are_there(start: Serve) -> None:
                 assert importlib.util.find_spec(module), module
             case [".venv/bin/websockets", "ws://127.0.0.1:8000/ws/realtime-asr"]:
                 await the_interactive_client_shows_an_answer(start)
-            case ["docker", "build" | "run", *_]:
+            case ["docker", "build" | "run" | "kill" | "stop", *_]:
                 pass  # tests/test_container.py
+            case ["kill", "-HUP", "<process id>"]:
+                pass  # tests/identity/test_gate.py
+            case ["openssl", *_] | ["python3", "-c", _] | ["pip", "install", "pyjwt[crypto]>=2.13"]:
+                pass  # below, with the tokens
+            case ["uvicorn", "app.main:app", *options]:
+                assert {option for option in options if option.startswith("--")} <= UVICORN_OPTIONS
             case other:
                 raise AssertionError(f"nobody tries {other}")
 
@@ -271,9 +284,10 @@ def test_every_frame_is_one_of_the_contract_with_known_fields_only(line: str) ->
             model = messages.FinalAnswer if frame["final"] else messages.Answer
         case "error":
             model = messages.Error
-            if frame["code"] == "UNAUTHORIZED":
-                assert json.loads(messages.Unauthorized().to_json()) == frame
-                return
+            for only in (messages.Unauthorized(), messages.SessionLimit()):
+                if frame["code"] == only.code:
+                    assert json.loads(only.to_json()) == frame
+                    return
         case _:
             assert messages.parse(line).model_dump(exclude_none=True) == frame
             return
@@ -282,7 +296,7 @@ def test_every_frame_is_one_of_the_contract_with_known_fields_only(line: str) ->
 
 def masked(frame: Frame) -> Frame:
     """Without what differs from run to run."""
-    varying = {"session_id", "query_id", "timing", "usage"} | (
+    varying = {"session_id", "query_id", "timing", "usage", "resume_token"} | (
         {"conversation_id"} if frame.get("conversation_id") else set()
     )
     return {name: "…" if name in varying else value for name, value in frame.items()}
@@ -331,15 +345,16 @@ def ticked(name: str) -> str:
 
 def test_every_code_of_an_answer_is_in_the_protocol() -> None:
     codes = codes_of(errors.RagError)
-    rows = re.findall(r"^\| `(RAG_\w+)` \| (yes|no) \|", read(DOCS / "protocol.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (yes|no) \|", read(DOCS / "protocol.md"), re.MULTILINE)
     assert dict(rows) == {code: "yes" if getattr(error, "retryable", False) else "no" for code, error in codes.items()}
     text = read(DOCS / "dify.md")
     assert not {code for code in codes if f"| `{code}` |" not in text}
 
 
 def strings_of_session() -> Iterator[tuple[str, str]]:
-    """Where a string stands in the session or its listener (the name of the call or argument), and the string."""
-    for node in (node for module in (session, listening) for node in ast.walk(tree_of(module))):
+    """Where a string stands in the session and around it (the name of the call or argument), and the string."""
+    modules = (session, listening, lifetime, conversation, sessions)
+    for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if node.args and isinstance(node.args[0], ast.Constant):
@@ -359,7 +374,7 @@ def tree_of(module: ModuleType) -> ast.AST:
 
 def test_every_code_of_a_message_is_in_the_protocol() -> None:
     codes = set(codes_of(errors.ClientError)) | {text for place, text in strings_of_session() if place == "_error"}
-    codes.add(messages.Unauthorized().code)
+    codes |= {messages.Unauthorized().code, messages.SessionLimit().code}
     documented = {name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")}
     assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes
 
@@ -367,12 +382,31 @@ def test_every_code_of_a_message_is_in_the_protocol() -> None:
 def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
     page = DOCS / "protocol.md"
     assert set(first_cells(page, "stage")) == set(map(ticked, get_args(messages.Stage)))
-    reasons = {text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt", "Keep"}}
+    reasons = {
+        text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt", "Keep", "Ending"}
+    }
     assert set(first_cells(page, "reason")) == set(map(ticked, reasons))
+    assert set(first_cells(page, "not resumed")) == set(map(ticked, get_args(messages.NotResumed)))
     text = read(page)
     assert all(f'"action": "{action}"' in text for action in get_args(messages.Action))
     assert set(first_cells(page, "value")) == set(map(ticked, get_args(messages.OnNewQuestion)))
     assert all(f"`{phase}`" in text for phase in get_args(errors.Phase))
+
+
+def test_every_close_code_is_in_the_protocol() -> None:
+    rows = re.findall(r"^\| (\d{4}) \|", read(DOCS / "protocol.md"), re.MULTILINE)
+    own = {
+        1000,  # after `stop`
+        conversation.FLOODED,
+        conversation.FAILED,
+        conversation.TAKEN_OVER,
+        connection.SLOW_CONSUMER,
+        lifetime.RESTART,
+        session.IDLE_TIMEOUT,
+        messages.UNAUTHORIZED_CLOSE,
+        websocket.SESSION_LIMIT_CLOSE,
+    }
+    assert set(map(int, rows)) == own | {1007, 1009}  # of the WebSocket library
 
 
 def test_every_field_of_every_frame_is_in_the_protocol() -> None:
@@ -460,6 +494,53 @@ def test_the_fields_of_the_health_page_are_documented() -> None:
     assert all(f"`{name}`" in text for name in Health.model_fields)
 
 
+# Security
+
+
+def test_every_test_that_security_names_exists() -> None:
+    text, path = read(ROOT / "SECURITY.md"), ""
+    named = re.findall(r"`([\w/.]*)::(\w+)`", text)
+    assert named
+    for file, test in named:
+        path = file or path
+        assert re.search(rf"^(async )?def {test}\(", read(ROOT / path), re.MULTILINE), f"{path}::{test}"
+    files = re.findall(r"`(tests/[\w/.]+)`", text) + re.findall(r"`(tests/[\w/.]+)`", read(DOCS / "operations.md"))
+    assert not {file for file in files if not (ROOT / file).exists()}
+
+
+def test_every_threat_has_a_test() -> None:
+    rows = re.findall(r"^\| (?!threat|---)(.*) \|$", read(ROOT / "SECURITY.md"), re.MULTILINE)
+    assert rows
+    assert not [row for row in rows if "::test_" not in row.split(" | ")[-1]]
+
+
+# Tokens
+
+
+async def test_a_token_and_its_hash_are_made_as_shown(tmp_path: Path) -> None:
+    (command,) = (command for command in commands() if command[:2] == ["python3", "-c"])
+    printed = await run(sys.executable, *command[1:])
+    token, digest = re.findall(r"^token(?:_sha256)?: (\S+)$", printed, re.MULTILINE)
+    file = tmp_path / "tenants.toml"
+    file.write_text(f'[[tenants]]\nname = "acme"\ntoken_sha256 = "{digest}"\n')
+    found = Gate(make_settings(auth_tokens_file=file)).admit([], [f"bearer.{token}"], b"")
+    assert isinstance(found, Identity)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+async def test_a_signed_token_is_made_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in commands():
+        if command[0] == "openssl":
+            await run(*command)
+    (code,) = blocks("python", DOCS / "operations.md")
+    token = (await run(sys.executable, "-c", code)).strip()
+    settings = make_settings(jwt_public_key_file=tmp_path / "public.pem")
+    found = Gate(settings).admit([(b"authorization", f"Bearer {token}".encode())], [], b"")
+    assert isinstance(found, Identity)
+    assert found.user_prefix == "acme-"
+
+
 # A provider of one's own
 
 
@@ -527,12 +608,17 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
         ("where do I find the logs", "configuration.md", "standard error"),
         ("how do I write my own provider", "providers.md", "`query`"),
         ("how does back pressure work", "architecture.md", "waits until its frame is out"),
+        ("how do I come back after a lost connection", "protocol.md", "last_seq"),
+        ("what does SLOW_CONSUMER mean", "protocol.md", "unread"),
+        ("what can resume not cover", "operations.md", "sessions live in its memory"),
         ("这个服务是做什么的", "zh.md", "听出问题"),
         ("怎么配置 Dify 密钥", "zh.md", "`.env`"),
         ("Dify 很慢的时候会怎么样", "zh.md", "querying_rag"),
         ("怎么暂停", "zh.md", '"action": "pause"'),
         ("话没说完会怎么样", "zh.md", "may_continue"),
         ("为什么没有提问", "zh.md", "not_a_question"),
+        ("断线以后怎么恢复", "zh.md", "resume_token"),
+        ("谁可以连接", "zh.md", "AUTH_TOKENS_FILE"),
         ("端口怎么改", "zh.md", "PORT"),
     ],
 )
