@@ -1,0 +1,1 @@
+"""The contracts for programs and the pages for people, generated from the models."""
