@@ -1,0 +1,95 @@
+"""Serves the console, a page to talk to the service, and the modules it is made of, for others to use as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import HTTPException
+
+from app.dependencies import RuntimeDep
+
+router = APIRouter(include_in_schema=False)
+
+STATIC = Path(__file__).parents[1] / "static"
+# Not the mimetypes of the machine: without the right one a browser runs no module.
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".jsonl": "application/x-ndjson; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # No text becomes HTML or script but what has passed the sanitizer.
+        "require-trusted-types-for 'script'",
+        "trusted-types dompurify",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    # A browser may keep everything, but asks each time: a page never runs with modules of another version.
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    content: bytes
+    media_type: str
+    etag: str
+
+    @classmethod
+    def of(cls, content: bytes, suffix: str) -> Page:
+        return cls(content, MEDIA_TYPES[suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+@cache
+def pages() -> dict[str, Page]:
+    """Every file by its path below `/static/`: what is not in here cannot be asked for."""
+    files = (path for path in STATIC.rglob("*") if path.is_file())
+    return {path.relative_to(STATIC).as_posix(): Page.of(path.read_bytes(), path.suffix) for path in files}
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def console(request: Request, runtime: RuntimeDep) -> Response:
+    """The page itself, with the title and the path of the WebSocket in it."""
+    settings = runtime.settings
+    text = pages()["index.html"].content.decode()
+    for name, value in (("app_title", settings.app_title), ("ws_path", settings.ws_path)):
+        text = text.replace(f"{{{{{name}}}}}", html.escape(value))
+    return _respond(request, Page.of(text.encode(), ".html"))
+
+
+@router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
+async def static(request: Request, path: str) -> Response:
+    page = pages().get(path)
+    if page is None or path == "index.html":
+        raise HTTPException(404)
+    return _respond(request, page)
+
+
+def _respond(request: Request, page: Page) -> Response:
+    headers = {**HEADERS, "ETag": page.etag}
+    # A proxy that compresses makes the tag a weak one.
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
+    if page.etag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(page.content, media_type=page.media_type, headers=headers)

@@ -1,0 +1,451 @@
+"""The reference client and the mappers in a real browser, against a service that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import WSCloseCode, web
+from playwright.async_api import Page, expect
+
+from app.models import messages
+from tests.client import PATIENCE
+from tests.conftest import Serve
+from tests.console.conftest import STATIC, OpenPage, fixture
+from tests.test_docs import DOCS, blocks
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Frame = dict[str, Any]
+Act = Callable[[web.WebSocketResponse], Awaitable[None]]
+CONNECTED = {"type": "ack", "session_id": "s", "seq": 1, "message": "connected", "protocol": "1"}
+
+
+class Scripted:
+    """Serves a blank page, the modules, and a socket with one act for each connection; then it only listens."""
+
+    def __init__(self) -> None:
+        self.acts: deque[Act] = deque()
+        self.queries: list[dict[str, str]] = []
+        self.offered: list[list[str]] = []
+        self.received: asyncio.Queue[Frame] = asyncio.Queue()
+        self.url = ""
+        self.html = "<!doctype html><title>blank</title>"
+
+    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+        self.queries.append(dict(request.query))
+        self.offered.append([word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")])
+        socket = web.WebSocketResponse(protocols=["realtime-rag.v1"])
+        await socket.prepare(request)
+        if self.acts:
+            await self.acts.popleft()(socket)
+        else:
+            await socket.send_json(CONNECTED)
+        async for message in socket:
+            self.received.put_nowait(message.json())
+        return socket
+
+    async def page(self, _: web.Request) -> web.Response:
+        return web.Response(text=self.html, content_type="text/html")
+
+    async def nothing(self, _: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async def next(self) -> Frame:
+        async with asyncio.timeout(PATIENCE):
+            return await self.received.get()
+
+
+@fixture
+async def scripted() -> AsyncIterator[Scripted]:
+    scripted = Scripted()
+    application = web.Application()
+    application.router.add_get("/", scripted.page)
+    application.router.add_get("/ws", scripted.socket)
+    application.router.add_get("/favicon.ico", scripted.nothing)
+    application.router.add_static("/", STATIC)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        scripted.url = f"127.0.0.1:{runner.addresses[0][1]}"
+        yield scripted
+    finally:
+        await runner.cleanup()
+
+
+BEGIN = """async ({ address, options }) => {
+  const { RealtimeRag } = await import("/client.js");
+  globalThis.rag = new RealtimeRag(address, options);
+  globalThis.seen = [];
+  for (const type of ["state", "ack", "status", "answer", "error"])
+    rag.addEventListener(type, ({ detail }) => seen.push(detail));
+  globalThis.until = async (wanted) => {
+    const fits = (each) => Object.entries(wanted).every(([name, value]) => each[name] === value);
+    while (!seen.some(fits)) await new Promise((resolve) => setTimeout(resolve, 5));
+    return seen.find(fits);
+  };
+  rag.connect();
+}"""
+
+
+@fixture
+async def begin(scripted: Scripted, open_page: OpenPage) -> Callable[..., Awaitable[Page]]:
+    async def begin(**options: Any) -> Page:
+        page = (await open_page(f"http://{scripted.url}/")).page
+        await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": options})
+        return page
+
+    return begin
+
+
+Begin = Callable[..., Awaitable[Page]]
+
+
+async def until(page: Page, **wanted: Any) -> Frame:
+    async with asyncio.timeout(PATIENCE):
+        found = await page.evaluate("(wanted) => until(wanted)", wanted)
+    assert isinstance(found, dict)
+    return found
+
+
+def says(*frames: Frame, then_close: int | None = None) -> Act:
+    async def act(socket: web.WebSocketResponse) -> None:
+        for frame in frames:
+            await socket.send_json(frame)
+        if then_close is not None:
+            await socket.close(code=then_close)
+
+    return act
+
+
+async def test_a_token_travels_as_a_subprotocol(scripted: Scripted, begin: Begin) -> None:
+    page = await begin(token="a.b-c_d")
+    await until(page, state="open")
+    assert scripted.offered == [["realtime-rag.v1", "bearer.a.b-c_d"]]
+    assert scripted.queries == [{}]
+
+
+async def test_without_a_token_nothing_is_offered(scripted: Scripted, begin: Begin) -> None:
+    await until(await begin(), state="open")
+    assert scripted.offered == [[""]]
+
+
+async def test_a_lost_session_is_taken_up_where_it_was(scripted: Scripted, begin: Begin) -> None:
+    status = {"type": "status", "session_id": "s", "seq": 2, "stage": "listening"}
+    scripted.acts += [
+        says({**CONNECTED, "resume_token": "t1"}, status, then_close=WSCloseCode.SERVICE_RESTART),
+        says({**CONNECTED, "seq": 2, "resumed": True, "resume_token": "t2"}, {**status, "seq": 3}, then_close=1013),
+        says({**CONNECTED, "session_id": "new"}),
+    ]
+    page = await begin()
+    await until(page, state="open", resumed=True)
+    await until(page, type="ack", session_id="new")
+    assert scripted.queries == [
+        {},
+        {"resume_token": "t1", "last_seq": "2"},
+        {"resume_token": "t2", "last_seq": "3"},
+    ]
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 4401, 4408, 4409])
+async def test_some_ends_are_final(scripted: Scripted, begin: Begin, code: int) -> None:
+    refusal = {"type": "error", "code": "UNAUTHORIZED", "message": "No.", "retryable": False}
+    scripted.acts.append(says({**CONNECTED, "resume_token": "t1"}, refusal, then_close=code))
+    page = await begin()
+    await until(page, type="error", code="UNAUTHORIZED")
+    assert await until(page, state="closed") == {"state": "closed", "code": code}
+    await page.evaluate("seen.length = 0; rag.connect()")  # by hand it begins anew
+    await until(page, state="open")
+    assert scripted.queries == [{}, {}]
+
+
+async def test_a_new_session_gets_the_settings_and_what_was_said_meanwhile(scripted: Scripted, begin: Begin) -> None:
+    scripted.acts.append(says(CONNECTED, then_close=1012))
+    page = await begin()
+    await until(page, state="waiting")
+    await page.evaluate(
+        """() => {
+          rag.configure({ auto_detect: false });
+          rag.configure({ on_new_question: "ignore" });
+          rag.chunk({ text: "how" });
+          rag.chunk({ text: "how long", is_final: true });
+          rag.control("cancel");
+          rag.connect();
+        }"""
+    )
+    assert [await scripted.next() for _ in range(3)] == [
+        {"type": "configure", "auto_detect": False, "on_new_question": "ignore"},
+        {"type": "asr_chunk", "text": "how long", "is_final": True},
+        {"type": "control", "action": "cancel"},
+    ]
+
+
+async def test_what_waits_is_bounded(scripted: Scripted, begin: Begin) -> None:
+    scripted.acts.append(says(CONNECTED, then_close=1012))
+    page = await begin()
+    await until(page, state="waiting")
+    await page.evaluate("for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true }); rag.connect()")
+    texts = [(await scripted.next())["text"] for _ in range(100)]
+    assert texts == [str(i) for i in range(50, 150)]
+
+
+async def test_a_connection_that_owes_an_answer_is_given_up(scripted: Scripted, begin: Begin) -> None:
+    page = await begin(keepalive_ms=30)
+    assert (await scripted.next())["type"] == "keepalive"
+    assert (await until(page, state="waiting"))["code"] == 1006
+
+
+async def test_leaving_ends_the_session(scripted: Scripted, begin: Begin) -> None:
+    page = await begin()
+    await until(page, state="open")
+    await page.evaluate("rag.close()")
+    assert await until(page, state="closed") == {"state": "closed", "code": 1000}
+
+
+async def test_the_waits_grow_and_differ(begin: Begin) -> None:
+    page = await begin()
+    await until(page, state="open")
+    waits = await page.evaluate(
+        """async () => {
+          const { RealtimeRag } = await import("/client.js");
+          globalThis.WebSocket = class { constructor() { queueMicrotask(() => this.onclose({ code: 1006 })); } };
+          const waits = [];
+          globalThis.setTimeout = (next) => void (waits.length < 18 && queueMicrotask(next));
+          let tries = 0;
+          Math.random = () => tries++ % 2;
+          const rag = new RealtimeRag("ws://127.0.0.1/");
+          rag.addEventListener("state", ({ detail }) => detail.retry_ms && waits.push(detail.retry_ms));
+          rag.connect();
+          await new Promise((resolve) => requestAnimationFrame(resolve));
+          return waits;
+        }"""
+    )
+    longest = [min(30_000, 500 * 2**i) for i in range(19)]
+    assert waits == [each // 2 if i % 2 == 0 else each for i, each in enumerate(longest)]
+
+
+async def test_the_page_of_the_docs_works(scripted: Scripted, start: Serve, open_page: OpenPage) -> None:
+    (page_of_docs,) = blocks("html", DOCS / "frontend.md")
+    assert len(page_of_docs.splitlines()) <= 10
+    assert "ws://127.0.0.1:8000/ws/realtime-asr" in page_of_docs
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    scripted.html = page_of_docs.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url)
+    watched = await open_page(f"http://{scripted.url}/")
+    await watched.page.get_by_placeholder("Ask something").fill("How do I set the Dify key?")
+    await watched.page.keyboard.press("Enter")
+    await expect(watched.page.locator("#answer")).to_contain_text("DIFY_API_KEY=app-your-key")
+    assert watched.addresses.count(service.ws_url) == 1
+    watched.addresses.remove(service.ws_url)
+
+
+# Mappers
+
+
+def web_speech(*results: tuple[str, bool, float], index: int = 0) -> Frame:
+    return {
+        "resultIndex": index,
+        "results": [{"0": {"transcript": text, "confidence": sure}, "isFinal": final} for text, final, sure in results],
+    }
+
+
+def deepgram(text: str, final: bool, speech_final: bool = False) -> Frame:
+    return {
+        "type": "Results",
+        "start": 1.5,
+        "duration": 1.0009,
+        "is_final": final,
+        "speech_final": speech_final,
+        "channel": {"alternatives": [{"transcript": text, "confidence": 0.75, "words": []}]},
+    }
+
+
+def turn(text: str, end: bool, formatted: bool) -> Frame:
+    return {"type": "Turn", "turn_order": 3, "transcript": text, "end_of_turn": end, "turn_is_formatted": formatted}
+
+
+FLUSH = {"text": "", "is_final": True, "end_of_turn": True}
+MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
+    (
+        "webSpeech({ lang: 'en-GB' })",
+        [web_speech(("old", True, 0.9), ("how", False, 0), (" ", False, 0), index=1), web_speech(("how", True, 0.9))],
+        [
+            {"text": "how", "is_final": False, "end_of_turn": False, "segment_id": "-1", "language": "en-GB"},
+            {"text": "how", "is_final": True, "end_of_turn": True, "segment_id": "-0", "language": "en-GB"},
+        ],
+    ),
+    (  # Chrome on Android
+        "webSpeech()",
+        [web_speech(("how", True, 0))],
+        [{"text": "how", "is_final": True, "end_of_turn": False, "segment_id": "-0"}],
+    ),
+    (
+        "deepgram()",
+        [
+            {"type": "Metadata"},
+            {"type": "SpeechStarted", "channel": [0], "timestamp": 1.5},
+            deepgram("how long", True),
+            deepgram("is it", True, speech_final=True),
+            deepgram("", True),
+            deepgram("", True, speech_final=True),
+            {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 2.4},
+        ],
+        [
+            {
+                "text": text,
+                "is_final": True,
+                "end_of_turn": over,
+                "segment_id": "-1.5",
+                "confidence": 0.75,
+                "end_ms": 2501,
+            }
+            for text, over in [("how long", False), ("is it", True)]
+        ]
+        + [FLUSH, FLUSH],
+    ),
+    (
+        "assemblyAi({ format_turns: true })",
+        [
+            {"type": "Begin", "id": "x"},
+            turn("", False, False),
+            turn("how long", True, False),
+            turn("How long?", True, True),
+        ],
+        [
+            {"text": "how long", "is_final": False, "end_of_turn": False, "segment_id": "-3"},
+            {"text": "How long?", "is_final": True, "end_of_turn": True, "segment_id": "-3"},
+        ],
+    ),
+    (
+        "assemblyAi()",
+        [turn("how long", True, False)],
+        [{"text": "how long", "is_final": True, "end_of_turn": True, "segment_id": "-3"}],
+    ),
+    (
+        "google()",
+        [
+            {"speechEventType": "SPEECH_ACTIVITY_BEGIN"},
+            {"results": [{"alternatives": [{"transcript": "how"}], "stability": 0.9, "resultEndTime": "0.72s"}]},
+            {
+                "results": [
+                    {
+                        "alternatives": [{"transcript": "how long", "confidence": 0.5}],
+                        "is_final": True,
+                        "language_code": "en-us",
+                        "result_end_offset": {"seconds": "1", "nanos": 530000000},
+                    },
+                    {
+                        "alternatives": [{"transcript": " is", "confidence": 0}],
+                        "isFinal": True,
+                        "languageCode": "en-us",
+                    },
+                    {"alternatives": []},
+                ]
+            },
+        ],
+        [
+            {"text": "how", "is_final": False, "end_of_turn": False, "end_ms": 720},
+            {
+                "text": "how long",
+                "is_final": True,
+                "end_of_turn": True,
+                "confidence": 0.5,
+                "language": "en-us",
+                "end_ms": 1530,
+            },
+            {"text": " is", "is_final": True, "end_of_turn": True, "language": "en-us"},
+        ],
+    ),
+    (
+        "azure()",
+        [
+            {"result": {"reason": 2, "text": "how", "offset": 10_000_000, "duration": 5_000_000, "resultId": "x"}},
+            {
+                "result": {
+                    "reason": 3,
+                    "text": "How?",
+                    "offset": 10_000_000,
+                    "duration": 7_000_000,
+                    "speakerId": "Guest-1",
+                }
+            },
+            {"result": {"reason": 0, "text": "", "offset": 30_000_000, "duration": 0}},
+        ],
+        [
+            {"text": "how", "is_final": False, "end_of_turn": False, "segment_id": "-10000000", "end_ms": 1500},
+            {
+                "text": "How?",
+                "is_final": True,
+                "end_of_turn": True,
+                "segment_id": "-10000000",
+                "speaker": "Guest-1",
+                "end_ms": 1700,
+            },
+        ],
+    ),
+    (
+        "funAsr()",
+        [
+            {"mode": "2pass-online", "text": "这个", "wav_name": "m", "is_final": False},
+            {"mode": "2pass-online", "text": "水泵", "wav_name": "m", "is_final": False},
+            {"mode": "2pass-offline", "text": "这个水泵怎么重启？", "wav_name": "m", "is_final": False},
+            {"mode": "2pass-online", "text": "好", "wav_name": "m", "is_final": True},
+        ],
+        [
+            {"text": "这个", "is_final": False},
+            {"text": "这个水泵", "is_final": False},
+            {"text": "这个水泵怎么重启？", "is_final": True, "end_of_turn": True},
+            {"text": "好", "is_final": False},
+        ],
+    ),
+    (
+        "vosk()",
+        [
+            {"partial": ""},
+            {"partial": "where is"},
+            {
+                "result": [
+                    {"conf": 1.0, "start": 0.1, "end": 0.5, "word": "where"},
+                    {"conf": 0.5, "start": 0.5, "end": 0.91, "word": "is"},
+                ],
+                "text": "where is",
+            },
+            {"text": ""},
+            {"alternatives": [{"confidence": 231.4, "text": "where", "result": [{"end": 1.0, "word": "where"}]}]},
+        ],
+        [
+            {"text": "where is", "is_final": False},
+            {"text": "where is", "is_final": True, "end_of_turn": True, "confidence": 0.75, "end_ms": 910},
+            {"text": "where", "is_final": True, "end_of_turn": True, "end_ms": 1000},
+        ],
+    ),
+]
+
+
+async def test_the_mappers_make_chunks_of_what_recognisers_say(scripted: Scripted, open_page: OpenPage) -> None:
+    page = (await open_page(f"http://{scripted.url}/")).page
+    prefixes = set()
+    for made_by, said, expected in MAPPED:
+        chunks = await page.evaluate(
+            f"""async (messages) => {{
+              const {{ {made_by.partition("(")[0]} }} = await import("/recognisers.js");
+              const chunksOf = {made_by};
+              return messages.flatMap((message) => chunksOf(message)).map((chunk) => JSON.stringify(chunk));
+            }}""",
+            said,
+        )
+        parsed = [
+            messages.AsrChunk.model_validate_json(chunk).model_dump(exclude_none=True, exclude={"type"})
+            for chunk in chunks
+        ]
+        for chunk in parsed:
+            if "segment_id" in chunk:
+                prefix, _, chunk["segment_id"] = chunk["segment_id"].partition("-")
+                chunk["segment_id"] = f"-{chunk['segment_id']}"
+                prefixes.add((prefix, made_by))
+        assert parsed == expected, made_by
+    # Each mapper has a prefix of its own.
+    assert len({prefix for prefix, _ in prefixes}) == len(prefixes) == 6
