@@ -1,0 +1,187 @@
+"""What is counted and measured, in a registry of the application's own, and how it is shown to Prometheus."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from app import __version__
+from app.config import Settings
+from app.errors import RagError, StartError
+from app.models.messages import NotResumed
+
+CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+
+# Made for speech: from what nobody notices to what nobody waits for.
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 20, 30, 60)
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+CHARACTERS = (50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
+
+# A client may close with any code it likes: what is not here is `other`.
+CLOSE_CODES = frozenset({1000, 1001, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 4401, 4408, 4409, 4429})
+
+REFUSALS = ("foreign_origin", "unauthorized", "draining", "too_many_sessions", "session_limit")
+RESUMES = ("resumed", *get_args(NotResumed))
+
+# When a counter began says nothing here, and would double the number of series.
+prometheus_client.disable_created_metrics()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How things stand in this process at one moment."""
+
+    sessions_open: int
+    sessions_parked: int
+    queries_running: int
+    queries_queued: int
+    frames_unread: int
+    is_ready: bool
+    open_breakers: Mapping[str, int]
+    """By the provider behind them."""
+
+
+class Metrics:
+    """All metrics of one process. Raises `StartError` if `PROMETHEUS_MULTIPROC_DIR` is set and no folder.
+
+    With that variable, which prometheus-client reads itself and only from the environment, every process counts into
+    files there, and whichever is asked shows the sum of all.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.registry = CollectorRegistry()
+        self._folder = _folder()
+        self._names_tenants = settings.metrics_tenants
+        tenant = ("tenant",) if settings.metrics_tenants else ()
+        if self._folder is None:
+            ProcessCollector(registry=self.registry)
+
+        self.sessions_opened = self._counter("sessions_opened", "Sessions begun", *tenant)
+        self.resumes = self._counter("resumes", "Clients that came back with a token", "result")
+        self.refused = self._counter("handshakes_refused", "Clients that were not let in", "reason")
+        self.closed = self._counter("connections_closed", "Connections that ended, by WebSocket close code", "code")
+        self.messages = self._counter("messages", "Client messages that were taken", "type")
+        self.errors = self._counter("errors", "Error frames, refused messages among them", "code")
+        self.verdicts = self._counter("verdicts", "Verdicts that clients were told", "reason", "language")
+        self.asked = self._counter("questions_asked", "Questions announced to clients", "provider", *tenant)
+        self.questions = self._counter("questions", "Questions that ended", "outcome", "code", "provider", *tenant)
+        self.speculations = self._counter("speculations", "Questions that were asked early", "result")
+        self.retries = self._counter("retries", "Questions that were sent to Dify once more")
+        self.renewals = self._counter("conversations_renewed", "Conversations that Dify had forgotten")
+
+        self.wait = self._seconds("question_wait", "From the last word to the asking")
+        self.first_text = self._seconds("first_text", "From the asking to the first text", "provider", *tenant)
+        self.gap = self._seconds("text_gap", "Between two texts of an answer")
+        self.answer = self._seconds("answer", "From the asking to the end of a whole answer", "provider", *tenant)
+        self.characters = Histogram(
+            "realtime_rag_answer_characters",
+            "Code points of a whole answer",
+            buckets=CHARACTERS,
+            registry=self.registry,
+        )
+        self.lag = Histogram(
+            "realtime_rag_event_loop_lag_seconds",
+            "How late the event loop gets to what is due",
+            buckets=LAGS,
+            registry=self.registry,
+        )
+
+        self._sessions_open = self._gauge("sessions_open", "Sessions, parked ones included")
+        self._sessions_parked = self._gauge("sessions_parked", "Sessions that wait for their client to come back")
+        self._running = self._gauge("queries_running", "Questions that are being asked")
+        self._queued = self._gauge("queries_queued", "Questions that wait for their turn")
+        self._unread = self._gauge("frames_unread", "Frames that wait for a client to read")
+        self._breakers = self._gauge("breakers_open", "Circuit breakers that keep questions back", "provider")
+        self._ready = self._gauge("ready_processes", "Processes that are ready to answer")
+        self._build = self._gauge("build_info", "1 for each process; version and Python as labels", "version", "python")
+        self._build.labels(__version__, platform.python_version()).set(1)
+        self._begin_at_zero(settings)
+
+    def _begin_at_zero(self, settings: Settings) -> None:
+        """Show from the beginning what may never happen: the first time is an increase, too."""
+        self._breakers.labels(settings.rag_provider).set(0)
+        for reason in REFUSALS:
+            self.refused.labels(reason)
+        for result in RESUMES:
+            self.resumes.labels(result)
+        for result in ("won", "wasted"):
+            self.speculations.labels(result)
+        for code in CLOSE_CODES:
+            self.closed.labels(str(code))
+        self.errors.labels("INTERNAL_ERROR")
+
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(f"realtime_rag_{name}", f"{help}.", labels, registry=self.registry)
+
+    def _seconds(self, name: str, help: str, *labels: str) -> Histogram:
+        name = f"realtime_rag_{name}_seconds"
+        return Histogram(name, f"{help}, in seconds.", labels, buckets=SECONDS, registry=self.registry)
+
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        name = f"realtime_rag_{name}"
+        return Gauge(name, f"{help}.", labels, registry=self.registry, multiprocess_mode="livesum")
+
+    def of_tenant(self, name: str | None) -> tuple[str, ...]:
+        """The values of the label `tenant`: none unless tenants are asked for."""
+        return (name or "",) if self._names_tenants else ()
+
+    def count_close(self, code: int) -> None:
+        self.closed.labels(str(code) if code in CLOSE_CODES else "other").inc()
+
+    def show(self, state: State) -> None:
+        """Set the gauges to how things stand."""
+        self._sessions_open.set(state.sessions_open)
+        self._sessions_parked.set(state.sessions_parked)
+        self._running.set(state.queries_running)
+        self._queued.set(state.queries_queued)
+        self._unread.set(state.frames_unread)
+        self._ready.set(state.is_ready)
+        for provider, count in state.open_breakers.items():
+            self._breakers.labels(provider).set(count)
+
+    def page(self) -> bytes:
+        """Everything in Prometheus' text format, with several processes that of all."""
+        if self._folder is None:
+            return generate_latest(self.registry)
+        _forget_the_dead(self._folder)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(self._folder))
+        return generate_latest(registry)
+
+    def close(self) -> None:
+        """This process ends: its gauges count no more."""
+        if self._folder is not None:
+            mark_process_dead(os.getpid(), str(self._folder))
+
+
+def codes(root: type[RagError] = RagError) -> set[str]:
+    """Every code with which a question can fail."""
+    return {root.code}.union(*map(codes, root.__subclasses__()))
+
+
+def _folder() -> Path | None:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise StartError("PROMETHEUS_MULTIPROC_DIR", f"{folder} is not a folder")
+    return Path(folder)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of processes that ended without a word; what they counted stays."""
+    for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            mark_process_dead(process, str(folder))
+        except PermissionError:
+            pass  # it lives, as another user

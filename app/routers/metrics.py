@@ -1,0 +1,18 @@
+"""Shows the metrics to Prometheus."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from app.dependencies import RuntimeDep
+from app.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["metrics"])
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(runtime: RuntimeDep) -> Response:
+    """Everything that is counted and measured, in Prometheus' text format."""
+    runtime.gauges.show()
+    return Response(runtime.metrics.page(), media_type=CONTENT_TYPE)
