@@ -1,0 +1,113 @@
+"""What the code host runs and raises is well formed, pinned and least privileged; files are what editors are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from configparser import ConfigParser
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checkers import check, check_schema, load_yaml
+from tests.service import ROOT
+
+GITHUB = ROOT / ".github"
+WORKFLOW = GITHUB / "workflows" / "ci.yml"
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        (WORKFLOW, "vendor.github-workflows"),
+        (WORKFLOW, "custom.github-workflows-require-timeout"),
+        (GITHUB / "dependabot.yml", "vendor.dependabot"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_the_code_host_would_take_it(path: Path, schema: str) -> None:
+    check_schema(schema, path)
+
+
+def test_zizmor_has_nothing_to_say() -> None:
+    check("zizmor", "--offline", "--no-progress", "--pedantic", "--strict-collection", "--collect=all", GITHUB)
+
+
+def steps() -> Iterator[dict[str, Any]]:
+    for job in load_yaml(WORKFLOW)["jobs"].values():
+        yield from job["steps"]
+
+
+def test_actions_are_pinned_by_commit_with_one_version_each() -> None:
+    lines = re.findall(r"uses: (.*)", WORKFLOW.read_text(encoding="utf-8"))
+    assert len(lines) == sum("uses" in step for step in steps())
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) for line in lines)
+    assert len(set(lines)) == len({line.partition("@")[0] for line in lines})
+
+
+def test_a_checkout_leaves_no_credentials_behind() -> None:
+    checkouts = [step for step in steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == len(load_yaml(WORKFLOW)["jobs"])
+    assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
+
+
+def test_jobs_may_only_read_the_code() -> None:
+    workflow = load_yaml(WORKFLOW)
+    assert workflow["permissions"] == {}
+    assert {name: job["permissions"] for name, job in workflow["jobs"].items()} == {
+        name: {"contents": "read"} for name in workflow["jobs"]
+    }
+
+
+def test_the_oldest_and_the_newest_python_run_the_same_checks_as_a_checkout() -> None:
+    job = load_yaml(WORKFLOW)["jobs"]["test"]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = re.search(r'requires-python = ">=(.*)"', project)
+    assert oldest
+    assert job["strategy"]["matrix"]["python"] == [oldest[1], "3.14"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make test"]
+    assert job["env"]["REQUIRE_BROWSER"] == "1"
+
+
+def properties(path: Path) -> dict[str, str]:
+    """What `.editorconfig` says of a file; a later section wins."""
+    parser = ConfigParser()
+    parser.read_string("[top]\n" + (ROOT / ".editorconfig").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for pattern in parser.sections()[1:]:
+        start, _, rest = pattern.partition("{")
+        choices, _, end = rest.partition("}")
+        if any(fnmatch(str(path.relative_to(ROOT)), start + choice + end) for choice in choices.split(",")):
+            found |= parser[pattern]
+    return found
+
+
+# Other people's files, unchanged.
+VENDORED = [ROOT / "app" / "static" / "vendor", ROOT / "tests" / "asyncapi"]
+
+
+def texts() -> Iterator[Path]:
+    names = {"*.css", "*.html", "*.js", "*.json", "*.md", "*.py", "*.toml", "*.yaml", "*.yml"}
+    roots = [ROOT / name for name in ("app", "docs", "tests", ".github")]
+    paths = [*ROOT.iterdir(), *(path for root in roots for path in root.rglob("*"))]
+    ours = (path for path in paths if not any(path.is_relative_to(folder) for folder in VENDORED))
+    yield from (path for path in ours if path.name == "Makefile" or any(map(path.match, names)))
+
+
+def test_every_text_is_as_editors_are_told() -> None:
+    wrong = []
+    for path in texts():
+        wanted, content = properties(path), path.read_bytes()
+        if wanted.get("charset") == "utf-8":
+            content.decode("utf-8")
+        if wanted.get("end_of_line") == "lf" and b"\r" in content:
+            wrong.append(f"{path}: carriage return")
+        if wanted.get("insert_final_newline") == "true" and content and not content.endswith(b"\n"):
+            wrong.append(f"{path}: no newline at the end")
+        if wanted.get("trim_trailing_whitespace") == "true" and re.search(rb"[ \t]$", content, re.MULTILINE):
+            wrong.append(f"{path}: white space at the end of a line")
+        if wanted.get("indent_style") == "space" and re.search(rb"^ *\t", content, re.MULTILINE):
+            wrong.append(f"{path}: a tab")
+    assert wrong == []
