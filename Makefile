@@ -24,12 +24,13 @@ test: $(VENV)/.dev
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
+	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/test_fault_matrix.py
 	$(BIN)/python -m tests.soak
 
-# The lock files hold hashes and no addresses; what the image installs takes signed tokens, too. Needs uv.
+# The lock files hold hashes and no addresses; what the image installs takes signed tokens and traces, too. Needs uv.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--no-emit-index-url --extra jwt -o requirements.txt pyproject.toml
+		--no-emit-index-url --extra jwt --extra otel -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--no-emit-index-url --group dev -o requirements-dev.txt pyproject.toml
 

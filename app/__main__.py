@@ -1,13 +1,15 @@
-"""`python -m app`: serves with the settings of the environment and of `.env`."""
+"""`python -m app` serves with the settings of the environment and of `.env`; `python -m app replay` runs a tool."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import logging
 import resource
 import socket
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 from uvicorn._types import ASGISendEvent
@@ -40,7 +42,7 @@ class Socket(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which also says where the WebSocket is once it can be reached."""
+    """uvicorn, which also says where the console and the WebSocket are once they can be reached."""
 
     def __init__(self, config: uvicorn.Config, ws_path: str) -> None:
         super().__init__(config)
@@ -54,6 +56,7 @@ class Server(uvicorn.Server):
             for listener in server.sockets:
                 host, self.port = listener.getsockname()[:2]
                 name = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
+                logger.info("Open http://%s:%d/ in a browser", name, self.port)
                 url = f"ws://{name}:{self.port}{self._ws_path}"
                 logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
         self.is_listening.set()
@@ -83,6 +86,28 @@ def allow_many_files() -> None:
 
 
 def main() -> None:
+    """Serve, or run the tool that the first argument names."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve; with a name, run that tool instead.")
+    parser.add_argument("tool", nargs="?", choices=["replay", "evaluate"], help="a tool has a --help of its own")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.tool is None:
+        serve()
+    else:
+        sys.exit(run_tool(options.tool, options.arguments))
+
+
+def run_tool(name: str, arguments: Sequence[str]) -> int:
+    """Run a tool and return its exit status."""
+    # Imported here: the service starts without them.
+    from app import evaluate
+    from app.replay import command
+
+    tools = {"replay": command.main, "evaluate": evaluate.main}
+    return tools[name](arguments)
+
+
+def serve() -> None:
     allow_many_files()
     server = make_server(load_settings())
     # What is loaded by now stays: the collector need not look at it again, nor look that often.

@@ -10,8 +10,10 @@ from typing import Any, Self
 from app.config import Settings
 from app.identity import Tenant
 from app.limits import Slots, TokenBucket
+from app.metrics import Metrics
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
+from app.session_metrics import AccountMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Account:
 
     tenant: Tenant | None
     provider: GuardedProvider
+    metrics: AccountMetrics
     buckets: tuple[TokenBucket, ...] = ()
     slots: tuple[Slots, ...] = ()
 
@@ -36,9 +39,10 @@ class Account:
 class Accounts:
     """The accounts of this process, opened when first needed, all closed in the end."""
 
-    def __init__(self, settings: Settings, provider: GuardedProvider) -> None:
+    def __init__(self, settings: Settings, provider: GuardedProvider, metrics: Metrics) -> None:
         self._settings = settings
-        self._service = Account(None, provider)
+        self._metrics = metrics
+        self._service = Account(None, provider, AccountMetrics(metrics, provider.name, None))
         self._accounts: dict[str, Account] = {}
         self._opening = asyncio.Lock()
         self._opened = AsyncExitStack()
@@ -54,6 +58,17 @@ class Accounts:
         """Of those who come without a tenant."""
         return self._service
 
+    @property
+    def providers(self) -> list[GuardedProvider]:
+        """The service's and those that tenants have of their own, each with its own breaker."""
+        own = [each.provider for each in self._accounts.values() if each.provider is not self._service.provider]
+        return [self._service.provider, *own]
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for a slot of their tenant's."""
+        return sum(slots.waiting for account in self._accounts.values() for slots in account.slots)
+
     async def of(self, tenant: Tenant | None) -> Account:
         """The account of this tenant, renewed when its entry has changed."""
         if tenant is None:
@@ -66,9 +81,11 @@ class Accounts:
 
     async def _open(self, tenant: Tenant) -> Account:
         per_minute, running = tenant.queries_per_minute, tenant.max_running_queries
+        provider = await self._provider_of(tenant)
         return Account(
             tenant,
-            await self._provider_of(tenant),
+            provider,
+            AccountMetrics(self._metrics, provider.name, tenant.name),
             (TokenBucket(per_minute / 60, per_minute),) if per_minute else (),
             (Slots(running),) if running else (),
         )

@@ -55,7 +55,8 @@ def _check_jwt_secret(secret: SecretStr) -> SecretStr:
 def _check_ws_path(path: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
         raise ValueError("has to begin with / and to hold nothing but letters, digits and . _ ~ - /")
-    if path in {"/health", "/health/ready", "/docs", "/redoc", "/openapi.json"}:
+    pages = {"/health", "/health/ready", "/metrics", "/docs", "/docs/protocol", "/openapi.json", "/asyncapi.json"}
+    if path in pages:
         raise ValueError("is taken by an HTTP page of the service")
     return path
 
@@ -76,11 +77,20 @@ class Settings(BaseSettings):
     ws_path: Annotated[str, AfterValidator(_check_ws_path)] = Field(
         "/ws/realtime-asr", description="Path of the WebSocket."
     )
-    app_title: str = Field("Realtime RAG", description="Title in the API pages.")
+    app_title: str = Field("Realtime RAG", description="Title of the console and the API pages.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged. DEBUG shows spoken text."
     )
     log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text.")
+
+    ready_probe_seconds: float = Field(
+        0, ge=0, allow_inf_nan=False, description="Seconds between two looks at Dify for the ready page; 0 for none."
+    )
+    metrics_tenants: bool = Field(False, description="Show the names of tenants on the page of metrics.")
+
+    tracing: bool = Field(
+        False, description="Send a trace of every question, as the OTEL_ variables of the environment say."
+    )
 
     auth_tokens_file: Path | None = Field(
         None,

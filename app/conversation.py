@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from contextvars import copy_context
 
 from app import logs
 from app.archive import Record
@@ -30,12 +31,16 @@ from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
 from app.services.text_utils import split_event
+from app.session_metrics import Observer
 
 logger = logging.getLogger(__name__)
 
 FLOODED = 1008
 FAILED = 1011
 TAKEN_OVER = 4409
+
+# After a standstill of the process of this length, as much longer a session waits for its client, in seconds.
+LATE_SECONDS = 1.0
 
 
 class ClientLeft(Exception):
@@ -63,6 +68,7 @@ class Conversation:
         settings: Settings,
         record: Record,
         limits: QueryLimits,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.session = session
         self.record = record
@@ -71,6 +77,7 @@ class Conversation:
         self._settings = settings
         self._log = record.log
         self._limits = limits
+        self._observers = observers
         self._messages = MessageLimit(settings.messages_per_second)
         self._over = asyncio.Event()
         self._connection: Connection | None = None
@@ -99,6 +106,11 @@ class Conversation:
     def is_parked(self) -> bool:
         """Without a socket, waiting for its client to come back."""
         return self._connection is None and not self.is_over
+
+    @property
+    def unread(self) -> int:
+        """Frames that wait for the client to read."""
+        return 0 if self._connection is None else self._connection.unread
 
     def end(self, code: int = TAKEN_OVER, reason: str = "") -> None:
         """End it without a word: nobody comes back for it, or there is no time left."""
@@ -136,6 +148,8 @@ class Conversation:
         by `ClientLeft`. `effects` are what the session begins with.
         """
         self._take_over(connection)
+        for observer in self._observers:
+            observer.attended()
         if self.is_over:  # it has ended in the meantime
             connection.close(RESTART, "draining")
         logs.session_id.set(self.session.session_id)
@@ -171,7 +185,15 @@ class Conversation:
             self.end()
         else:
             loop = asyncio.get_running_loop()
-            self._parked_until = loop.call_later(self._settings.resume_seconds, self.end)
+            due = loop.time() + self._settings.resume_seconds
+            self._parked_until = loop.call_at(due, self._give_up_waiting, due)
+
+    def _give_up_waiting(self, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < due + LATE_SECONDS:
+            self.end()
+        else:  # the process stood still: who came back in time may be at the door
+            self._parked_until = loop.call_later(LATE_SECONDS, self.end)
 
     async def _read(self, connection: Connection, receive: Callable[[], Awaitable[str | bytes]]) -> None:
         while connection.close_code is None:
@@ -259,6 +281,8 @@ class Conversation:
             self._log.begin_session()
         connection = self._connection
         self._log.append(frame.to_json(), self._log.end if connection is None else connection.position)
+        for observer in self._observers:
+            observer.sent(frame)
         if isinstance(frame, FinalAnswer):
             _log_answer(frame)
 
@@ -288,12 +312,17 @@ class Conversation:
             self._tasks.create_task(self._flush(waits=True))
 
     def _start(self, effect: StartQuery) -> None:
-        self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()))
+        context = copy_context()
+        for observer in self._observers:
+            context.run(observer.started, effect)
+        self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()), context=context)
         self._queries.add(self._query)
         self._query.add_done_callback(self._queries.discard)
 
     def _cancel(self, effect: CancelQuery) -> None:
         _log_interrupt(self.session.session_id, effect)
+        for observer in self._observers:
+            observer.cancelled(effect)
         if self._query is not None:
             self._query.cancel()
             self._query = None

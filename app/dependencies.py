@@ -11,7 +11,10 @@ from starlette.requests import HTTPConnection
 
 from app.accounts import Accounts
 from app.config import Settings
+from app.gauges import Gauges
 from app.identity import Gate
+from app.metrics import Metrics
+from app.readiness import Readiness
 from app.sessions import Sessions
 
 
@@ -23,6 +26,9 @@ class Runtime:
     gate: Gate
     accounts: Accounts
     sessions: Sessions
+    readiness: Readiness
+    metrics: Metrics
+    gauges: Gauges
     started_at: float = field(default_factory=time.monotonic)
 
 

@@ -16,12 +16,19 @@ from app.archive import LocalArchive
 from app.config import Settings, load_settings, refuse_to_start
 from app.dependencies import Runtime
 from app.errors import StartError
+from app.gauges import Gauges
 from app.identity import Gate
-from app.routers import health
+from app.metrics import Metrics
+from app.readiness import Readiness
+from app.routers import console, contracts, health
+from app.routers import metrics as metrics_page
 from app.routers.websocket import RealtimeAsr
+from app.services.guarded import GuardedProvider
+from app.services.probe import Probe
 from app.services.providers import load_provider
 from app.sessions import Sessions
 from app.signals import drained_on_signal, reloaded_on_signal
+from app.tracing import is_heard, load_telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     """
     open_provider = load_provider(settings)
     gate = Gate(settings)
+    metrics = Metrics(settings)
+    telemetry = load_telemetry(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -43,18 +52,41 @@ def create_app(settings: Settings) -> FastAPI:
         if gate.directory.is_open:
             logger.warning("no tokens are configured: everybody who reaches the service may use it")
         sessions = Sessions(settings, LocalArchive(settings))
+        if settings.tracing and not is_heard():
+            logger.warning("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say where traces go")
         async with AsyncExitStack() as stack:
             provider = await stack.enter_async_context(open_provider())
-            accounts = await stack.enter_async_context(Accounts(settings, provider))
+            accounts = await stack.enter_async_context(Accounts(settings, provider, metrics))
+            probe = _make_probe(settings, provider)
+            if probe is not None:
+                await stack.enter_async_context(probe.running())
+            readiness = Readiness(settings, sessions, provider, probe)
+            gauges = Gauges(metrics, sessions, accounts, readiness)
+            await stack.enter_async_context(gauges.watched())
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))
             stack.enter_context(reloaded_on_signal(gate))
-            yield {"runtime": Runtime(settings, gate, accounts, sessions)}
+            yield {"runtime": Runtime(settings, gate, accounts, sessions, readiness, metrics, gauges)}
 
-    app = FastAPI(title=settings.app_title, version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title=settings.app_title,
+        version=__version__,
+        lifespan=lifespan,
+        telemetry=telemetry,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.include_router(health.router)
+    app.include_router(console.router)
+    app.include_router(contracts.router)
+    app.include_router(metrics_page.router)
     app.router.routes.append(WebSocketRoute(settings.ws_path, RealtimeAsr()))
     return app
+
+
+def _make_probe(settings: Settings, provider: GuardedProvider) -> Probe | None:
+    is_wanted = settings.ready_probe_seconds and settings.is_provider_configured and not settings.fallback_provider
+    return Probe(provider.probe, settings.ready_probe_seconds) if is_wanted and provider.probe is not None else None
 
 
 def build_app(settings: Settings) -> FastAPI:

@@ -45,6 +45,11 @@ class Sessions:
         """Sessions that wait for their client to come back."""
         return sum(conversation.is_parked for conversation, _ in self._conversations.values())
 
+    @property
+    def unread(self) -> int:
+        """Frames that wait for clients to read."""
+        return sum(conversation.unread for conversation, _ in self._conversations.values())
+
     def unavailable(
         self, resume_token: str | None, tenant: str | None
     ) -> Literal["draining", "too_many_sessions"] | None:

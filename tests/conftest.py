@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -30,15 +30,22 @@ async def dify() -> AsyncIterator[StandInDify]:
         yield standin
 
 
-@pytest.fixture
-async def start(dify: StandInDify) -> AsyncIterator[Serve]:
-    """Start the service with these settings, on the stand-in Dify unless they say otherwise."""
+@asynccontextmanager
+async def starting(dify: StandInDify) -> AsyncIterator[Serve]:
+    """What the fixture `start` gives, for tests that run in an event loop of their own."""
     async with AsyncExitStack() as stack:
 
         async def start(**values: Any) -> Service:
             upstream = {"dify_api_key": dify.api_key, "dify_base_url": dify.base_url}
             return await stack.enter_async_context(serve(make_settings(**{**upstream, **values})))
 
+        yield start
+
+
+@pytest.fixture
+async def start(dify: StandInDify) -> AsyncIterator[Serve]:
+    """Start the service with these settings, on the stand-in Dify unless they say otherwise."""
+    async with starting(dify) as start:
         yield start
 
 

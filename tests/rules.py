@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import contract
+
 Frame = dict[str, Any]
 
 REFUSALS = {
@@ -50,6 +52,7 @@ class Rules:
     """Acks and refusals so far: one for each message, and one for the connection."""
 
     def check(self, frame: Frame) -> None:
+        contract.check(frame)
         if frame["session_id"] != self.session_id:
             assert "final" not in self.states.values(), "a switch between a final answer and its idle"
             self.session_id = frame["session_id"]

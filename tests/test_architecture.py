@@ -10,14 +10,20 @@ from tests.service import ROOT
 
 # From the outside in: a module imports from its own row and from the rows below it.
 ROWS = [
-    ["app.__main__", "app.evaluate"],
+    ["app.__main__"],
+    ["app.evaluate", "app.replay"],
     ["app.main"],
     ["app.routers"],
+    ["app.contracts"],
     ["app.dependencies", "app.signals"],
+    ["app.gauges"],
+    ["app.readiness"],
     ["app.accounts", "app.sessions"],
     ["app.conversation"],
     ["app.archive", "app.connection"],
     ["app.services", "app.identity"],
+    ["app.session_metrics", "app.tracing"],
+    ["app.metrics"],
     ["app.models"],
     ["app.logs"],
     ["app.config", "app.errors", "app.limits", "app.origins"],

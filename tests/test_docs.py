@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Iterator
 from itertools import dropwhile
@@ -23,15 +24,20 @@ import pytest
 import uvicorn
 from aiohttp import web
 from dotenv import dotenv_values
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
-from app import connection, conversation, errors, sessions
+from app import config, connection, conversation, errors, origins, readiness, sessions
 from app.__main__ import TRY
 from app.config import Settings, load_settings
-from app.identity import Gate, Identity
+from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
+from app.metrics import CLOSE_CODES, Metrics
 from app.models import lifetime, listening, messages, session, verdicts
 from app.routers import websocket
 from app.routers.health import Health
+from app.services import providers
+from app.services.local import knowledge
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
 from tests.client import PATIENCE, Client, open_client
@@ -42,12 +48,13 @@ from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, wait
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
+ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in ROOT_PAGES), *sorted(DOCS.glob("*.md"))]
 UVICORN_OPTIONS = {
     option for parameter in uvicorn.main.params for option in [*parameter.opts, *parameter.secondary_opts]
 }
 HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example", "realtime_rag;"}
-LANGUAGES = {"sh", "json", "python", "ini", "text", "toml"}
+LANGUAGES = {"sh", "json", "python", "html", "ini", "text", "toml", "promql", "yaml"}
 
 
 def read(page: Path) -> str:
@@ -137,7 +144,8 @@ def test_the_architecture_names_every_module() -> None:
 
 
 def commands() -> list[list[str]]:
-    return [shlex.split(line) for line in dict.fromkeys("".join(blocks("sh")).splitlines())]
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in dict.fromkeys(lines)]
 
 
 async def test_the_commands_are_there(start: Serve) -> None:
@@ -148,6 +156,12 @@ async def test_the_commands_are_there(start: Serve) -> None:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE)
             case [".venv/bin/python", "-m", module]:
                 assert importlib.util.find_spec(module), module
+            case [".venv/bin/python", "-m", "app", "replay", "talk.jsonl", *options]:
+                await the_talk_of_the_docs_is_as_expected(start, options)
+            case [".venv/bin/python", "-m", "app"]:
+                pass  # tests/test_process.py and tests/test_tracing.py
+            case [".venv/bin/python", "-m", "uvicorn", "app.main:app", *_]:
+                pass  # tests/test_metrics.py
             case [".venv/bin/websockets", "ws://127.0.0.1:8000/ws/realtime-asr"]:
                 await the_interactive_client_shows_an_answer(start)
             case ["docker", "build" | "run" | "kill" | "stop", *_]:
@@ -158,8 +172,22 @@ async def test_the_commands_are_there(start: Serve) -> None:
                 pass  # below, with the tokens
             case ["uvicorn", "app.main:app", *options]:
                 assert {option for option in options if option.startswith("--")} <= UVICORN_OPTIONS
+            case ["docker", "compose", *_] | ["kubectl", *_]:
+                pass  # tests/test_deployment.py
             case other:
                 raise AssertionError(f"nobody tries {other}")
+
+
+async def the_talk_of_the_docs_is_as_expected(start: Serve, options: list[str]) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    (talk,) = (block for block in blocks("text", DOCS / "replay.md") if '"asks"' in block)
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
+        file.write(talk)
+        file.flush()
+        known = [service.ws_url if option.startswith("ws:") else option for option in options]
+        command = [*known, *([] if "--url" in known else ["--url", service.ws_url])]
+        shown = await run(sys.executable, "-m", "app", "replay", file.name, *command, PYTHONUTF8="1")
+    assert "as expected" in shown or '"as_expected": true' in shown
 
 
 async def the_interactive_client_shows_an_answer(start: Serve) -> None:
@@ -196,6 +224,16 @@ async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
     )
     assert "Set the Dify key" in printed
     assert "'final': True" in printed.splitlines()[-1]
+
+
+async def test_the_python_of_the_frontend_page_prints_an_answer(start: Serve) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    (code,) = blocks("python", DOCS / "frontend.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    assert "ws://127.0.0.1:8000/ws/realtime-asr" in code
+    code = code.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url)
+    printed = await run(sys.executable, "-c", code, stdin="How do I set the Dify key?\n", PYTHONUTF8="1")
+    assert "Answering with Dify › Set the Dify key" in printed.splitlines()
 
 
 @pytest.fixture
@@ -244,10 +282,13 @@ async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
 async def test_make_run_answers_from_the_docs_and_says_how_to_ask(checkout: Path) -> None:
     said, final = await ask_make_run(checkout)
     assert final["sources"][0]["title"] == "Realtime RAG › What this service is for"
+    assert re.search(r"Open http://127\.0\.0\.1:\d+/ in a browser", said)
     line = next(line for line in said.splitlines() if "Connect to" in line)
     (shown,) = (block for block in blocks("text", ROOT / "README.md") if "Connect to" in block)
     assert re.sub(r"^\S+|:\d+/", "", line) == re.sub(r"^\S+|:\d+/", "", shown.strip())
     assert TRY in shown
+    for shown in blocks("text", DOCS / "quickstart.md")[0].splitlines():
+        assert re.sub(r":\d+/", "", shown) in re.sub(r":\d+/", "", said)
 
 
 async def test_make_run_takes_a_dotenv_file_or_a_key_instead(checkout: Path) -> None:
@@ -372,11 +413,14 @@ def tree_of(module: ModuleType) -> ast.AST:
     return ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
 
 
-def test_every_code_of_a_message_is_in_the_protocol() -> None:
+def codes_of_messages() -> set[str]:
     codes = set(codes_of(errors.ClientError)) | {text for place, text in strings_of_session() if place == "_error"}
-    codes |= {messages.Unauthorized().code, messages.SessionLimit().code}
+    return codes | {messages.Unauthorized().code, messages.SessionLimit().code}
+
+
+def test_every_code_of_a_message_is_in_the_protocol() -> None:
     documented = {name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")}
-    assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes
+    assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes_of_messages()
 
 
 def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
@@ -407,6 +451,41 @@ def test_every_close_code_is_in_the_protocol() -> None:
         websocket.SESSION_LIMIT_CLOSE,
     }
     assert set(map(int, rows)) == own | {1007, 1009}  # of the WebSocket library
+
+
+def test_every_code_can_be_looked_up_when_there_is_trouble() -> None:
+    page, protocol = DOCS / "troubleshooting.md", DOCS / "protocol.md"
+    closes = [row for row in first_cells(page, "close code") if "made up by the client" not in row]
+    assert closes == re.findall(r"^\| (\d{4}) \|", read(protocol), re.MULTILINE)
+    of_answers = set(map(ticked, codes_of(errors.RagError)))
+    assert set(first_cells(page, "code of an answer")) == of_answers
+    assert set(first_cells(page, "code of a message")) == set(map(ticked, codes_of_messages()))
+
+
+def test_every_exit_status_can_be_looked_up() -> None:
+    source = read(ROOT / "app" / "__main__.py") + read(ROOT / "app" / "config.py")
+    ends = set(re.findall(r"(?:sys\.exit|SystemExit)\((\d+)\)", source))
+    assert set(first_cells(DOCS / "troubleshooting.md", "exit status")) == set(map(ticked, ends | {"0"}))
+
+
+def refusals() -> Iterator[str]:
+    """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
+    modules = [config, origins, tenants, signed, knowledge, providers]
+    for node in (node for module in modules for node in ast.walk(tree_of(module))):
+        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"StartError", "ValueError"}):
+            continue
+        text = node.args[-1]
+        choices = [n.value for n in ast.walk(text) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        longest = max(choices, key=len, default="")
+        yield re.sub(r"^([A-Za-z_]+)?: ", "", longest).strip(" :,")
+    yield from (signed.INSTALL.partition(" `")[0], "is not a folder", "does not exist")
+
+
+def test_every_refusal_to_start_can_be_looked_up() -> None:
+    documented = {row.strip("`") for row in first_cells(DOCS / "troubleshooting.md", "the line says")}
+    told = set(refusals())
+    assert not {row for row in documented if not any(row in text for text in told)}
+    assert not {text for text in told if text and not any(row in text for row in documented)}
 
 
 def test_every_field_of_every_frame_is_in_the_protocol() -> None:
@@ -541,6 +620,28 @@ async def test_a_signed_token_is_made_as_shown(tmp_path: Path, monkeypatch: pyte
     assert found.user_prefix == "acme-"
 
 
+def test_every_reason_not_to_be_ready_is_documented() -> None:
+    assert set(get_args(readiness.Reason)) <= {
+        name.strip("`") for name in first_cells(DOCS / "configuration.md", "reason")
+    }
+
+
+# Metrics
+
+
+def test_every_metric_is_documented_with_its_labels() -> None:
+    kept = [each for each in vars(Metrics(make_settings())).values() if isinstance(each, MetricWrapperBase)]
+    names = [f"{each._name}_total" if isinstance(each, Counter) else each._name for each in kept]
+    rows = re.findall(r"^\| `(realtime_rag_\w+)` \| (.*?) *\|", read(DOCS / "observability.md"), re.MULTILINE)
+    documented = {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    assert documented == {name: each._labelnames for name, each in zip(names, kept, strict=True)}
+
+
+def test_every_close_code_of_ours_is_counted_as_itself() -> None:
+    ours = {int(code) for code in first_cells(DOCS / "protocol.md", "code") if code.isdigit()}
+    assert {1000, 4401} <= ours <= CLOSE_CODES
+
+
 # A provider of one's own
 
 
@@ -604,7 +705,10 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
         ("how well are questions recognised", "questions.md", "5 to 8 %"),
         ("what does low_confidence mean", "protocol.md", "MIN_CONFIDENCE"),
         ("how do i connect deepgram", "protocol.md", "channel.alternatives"),
-        ("how do I run it with docker", "configuration.md", "docker build"),
+        ("how do I open the console", "frontend.md", "Open the address of the service in a browser"),
+        ("what happens when the connection is lost", "frontend.md", "tries again"),
+        ("how do i send a token", "frontend.md", "`bearer.<token>`"),
+        ("how do I run it with docker", "deployment.md", "docker build"),
         ("where do I find the logs", "configuration.md", "standard error"),
         ("how do I write my own provider", "providers.md", "`query`"),
         ("how does back pressure work", "architecture.md", "waits until its frame is out"),

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from typing import Any
+
 import httpx
+import pytest
 
 from app import __version__
+from tests.client import PATIENCE
 from tests.conftest import Serve
+from tests.service import Service
+from tests.standin.dify import StandInDify
+from tests.standin.exchange import Script
+from tests.standin.scripts import close_before_head, hang, slow_head, status
 
 
 async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
@@ -20,6 +30,7 @@ async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
             "version": __version__,
             "provider": "dify",
             "dify_configured": True,
+            "fallback": None,
             "sessions": 1,
             "parked": 0,
         }
@@ -41,14 +52,85 @@ async def test_ready_says_why_not(start: Serve) -> None:
         assert (response.status_code, response.json()["status"]) == (200, "ready")
         response = await http.get(f"{not_ready.http_url}/health/ready")
         assert response.status_code == 503
-        assert response.json() == {"status": "not_ready", "reason": "provider_not_configured"}
+        reason = "provider_not_configured"
+        checks = {"accepting": "ok", "provider": reason}
+        assert response.json() == {"status": "not_ready", "reason": reason, "checks": checks}
 
 
 async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
     service = await start(dify_api_key=None, fallback_provider="local")
     async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
         response = await http.get("/health/ready")
-        assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None})
+        checks = {"accepting": "ok", "provider": "ok"}
+        assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None, "checks": checks})
+
+
+async def ready_page(service: Service) -> tuple[int, dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+        response = await http.get("/health/ready")
+        return response.status_code, response.json()
+
+
+async def ready_once(service: Service, **wanted: str | None) -> dict[str, Any]:
+    """Wait until the page says so; return its checks."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted.items() <= (page := (await ready_page(service))[1]).items():
+            pass
+    checks: dict[str, Any] = page["checks"]
+    return checks
+
+
+async def test_dify_is_looked_at_in_the_background_and_never_for_a_request(start: Serve, dify: StandInDify) -> None:
+    service = await start(ready_probe_seconds=60)
+    assert await ready_once(service, reason=None) == {"accepting": "ok", "provider": "ok", "upstream": "ok"}
+    for _ in range(5):
+        await ready_page(service)
+    assert [(call.method, call.path) for call in dify.calls] == [("GET", "/info")]
+
+
+async def test_nobody_is_looked_at_unless_that_is_wanted(start: Serve, dify: StandInDify) -> None:
+    assert await ready_page(await start()) == (
+        200,
+        {"status": "ready", "reason": None, "checks": {"accepting": "ok", "provider": "ok"}},
+    )
+    assert dify.calls == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [status(401), status(502), close_before_head(), hang(head=False)],
+    ids=["401", "502", "closed", "silence"],
+)
+async def test_a_dify_that_fails_makes_it_not_ready_until_it_answers_again(
+    start: Serve, dify: StandInDify, trouble: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dify.replies("/info", trouble)
+    service = await start(ready_probe_seconds=0.02, dify_connect_timeout=0.3)
+    assert (await ready_once(service, reason="upstream_failed"))["upstream"] == "upstream_failed"
+    assert (await ready_page(service))[0] == 503
+    dify.replies("/info", None)
+    await ready_once(service, status="ready")
+    assert capsys.readouterr().err.count("not ready") == 1  # not once for each look
+
+
+async def test_until_dify_was_heard_of_it_is_not_ready(start: Serve, dify: StandInDify) -> None:
+    let_go = asyncio.Event()
+    dify.replies("/info", [slow_head(let_go), status(200, {})])
+    service = await start(ready_probe_seconds=60)
+    assert (await ready_page(service))[1]["reason"] == "upstream_not_asked_yet"
+    async with service.connect() as client:  # who comes all the same is served
+        assert (await client.ask("What is RAG?"))[-1]["reason"] == "answered"
+    let_go.set()
+    await ready_once(service, status="ready")
+
+
+async def test_an_empty_folder_is_no_knowledge(start: Serve, tmp_path: Path) -> None:
+    empty = await start(rag_provider="local", knowledge_dir=tmp_path)
+    assert (await ready_page(empty))[1]["checks"]["knowledge"] == "knowledge_empty"
+    (tmp_path / "warranty.md").write_text("The warranty is two years long.", encoding="utf-8")
+    full = await start(rag_provider="local", knowledge_dir=tmp_path, ready_probe_seconds=1)
+    checks = {"accepting": "ok", "provider": "ok", "knowledge": "ok"}
+    assert await ready_page(full) == (200, {"status": "ready", "reason": None, "checks": checks})
 
 
 async def test_the_http_contract_is_published(start: Serve) -> None:

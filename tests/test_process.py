@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,13 @@ async def started(*command: str, cwd: Path = ROOT, **environment: str) -> AsyncI
         cwd=cwd,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         yield Process(process)
     finally:
-        if process.returncode is None:
-            process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers, if it has any left
         await process.wait()
 
 
@@ -104,6 +105,15 @@ async def test_the_entry_point_serves_and_ends_in_mid_answer_with_everything_clo
     log = "".join(process.lines)
     assert "What is RAG?" not in log
     assert dify.api_key not in log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["replay", "--help"], 0), (["evaluate", "nowhere"], 2), (["dance"], 2)]
+)
+async def test_a_tool_runs_in_place_of_the_service(tmp_path: Path, arguments: list[str], status: int) -> None:
+    async with started("-m", "app", *arguments, cwd=tmp_path) as process:
+        assert await process.rest() == status
+    assert "Connect to" not in "".join(process.lines)
 
 
 async def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:

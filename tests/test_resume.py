@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -238,6 +239,17 @@ async def test_a_session_nobody_comes_back_to_ends_and_stops_its_answer(start: S
         await dify.stopped()
         async with service.reconnect(client) as greeting:
             assert (greeting["resumed"], greeting["reason"]) == (False, "unknown_token")
+
+
+async def test_who_comes_back_while_the_process_stands_still_is_not_too_late(start: Serve) -> None:
+    service = await start(resume_seconds=0.5)
+    async with service.connect() as client:
+        await lose(client)
+        await parked(service)
+        # Between the knock at the door and the moment it is heard, much more time goes by than the session waits.
+        asyncio.get_running_loop().call_soon(time.sleep, 1.6)
+        async with service.reconnect(client) as greeting:
+            assert greeting["resumed"] is True
 
 
 @pytest.mark.parametrize("goodbye", ["stop", "close"])

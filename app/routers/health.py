@@ -6,27 +6,35 @@ import time
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from app import __version__
 from app.dependencies import RuntimeDep
+from app.readiness import Check, Reason
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Health(BaseModel):
+    # What has a default is sent all the same.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     status: Literal["healthy"] = "healthy"
-    version: str
-    provider: str
-    dify_configured: bool
-    sessions: int
-    parked: int
-    uptime_s: float
+    version: str = Field(description="Of the service.")
+    provider: str = Field(description="Who answers: the setting `RAG_PROVIDER`.")
+    dify_configured: bool = Field(description="Whether there is a Dify key.")
+    fallback: str | None = Field(description="Who answers when `provider` cannot: the setting `FALLBACK_PROVIDER`.")
+    sessions: int = Field(description="Open now, parked ones included.")
+    parked: int = Field(description="Without a connection, waiting for their clients to come back.")
+    uptime_s: float = Field(description="Seconds since the start.")
 
 
 class Readiness(BaseModel):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     status: Literal["ready", "not_ready"]
-    reason: str | None = None
+    reason: Reason | None = Field(None, description="Why not; null when ready.")
+    checks: dict[str, Check] = Field(description="Each thing that was looked at.")
 
 
 @router.get("")
@@ -36,21 +44,18 @@ async def health(runtime: RuntimeDep) -> Health:
         version=__version__,
         provider=runtime.settings.rag_provider,
         dify_configured=runtime.settings.dify_api_key is not None,
+        fallback=runtime.settings.fallback_provider,
         sessions=len(runtime.sessions),
         parked=runtime.sessions.parked,
         uptime_s=round(time.monotonic() - runtime.started_at, 3),
     )
 
 
-@router.get("/ready", responses={503: {"model": Readiness}})
+@router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready"}})
 async def ready(runtime: RuntimeDep, response: Response) -> Readiness:
-    """Ready to answer questions, or 503 with the reason."""
-    reason = None
-    if runtime.sessions.is_draining:
-        reason = "draining"
-    elif not (runtime.settings.is_provider_configured or runtime.settings.fallback_provider):
-        reason = "provider_not_configured"
+    """Ready to answer questions, or 503 with the reason. Shows what is known already: no request asks Dify."""
+    reason, checks = runtime.readiness.reason, runtime.readiness.checks()
     if reason is None:
-        return Readiness(status="ready")
+        return Readiness(status="ready", checks=checks)
     response.status_code = 503
-    return Readiness(status="not_ready", reason=reason)
+    return Readiness(status="not_ready", reason=reason, checks=checks)

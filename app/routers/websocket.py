@@ -23,6 +23,8 @@ from app.models.effects import Effect
 from app.models.messages import UNAUTHORIZED_CLOSE, NotResumed, SessionLimit, Unauthorized
 from app.models.session import SessionState
 from app.services.question_detector import judge
+from app.session_metrics import Observer, SessionMetrics
+from app.tracing import SessionTrace
 
 SESSION_LIMIT_CLOSE = 4429
 
@@ -44,12 +46,14 @@ class RealtimeAsr:
             async with runtime.sessions.attending():
                 identity = runtime.gate.admit(scope["headers"], scope["subprotocols"], scope["query_string"])
                 if identity is Refusal.FOREIGN_ORIGIN:
+                    runtime.metrics.refused.labels("foreign_origin").inc()
                     await websocket.close()  # before it is accepted: HTTP 403
                     return
                 tenant = identity.tenant if isinstance(identity, Identity) else None
                 token = websocket.query_params.get("resume_token")
                 reason = runtime.sessions.unavailable(token, None if tenant is None else tenant.name)
                 if reason is not None:
+                    runtime.metrics.refused.labels(reason).inc()
                     headers = {"Retry-After": str(RETRY_AFTER)}
                     await websocket.send_denial_response(JSONResponse({"reason": reason}, 503, headers))
                     return
@@ -57,6 +61,7 @@ class RealtimeAsr:
                 if isinstance(identity, Identity):
                     await _Visit(runtime, websocket, identity).serve(receive, send)
                 else:
+                    runtime.metrics.refused.labels("unauthorized").inc()
                     await websocket.send_text(Unauthorized().to_json())
                     await websocket.close(UNAUTHORIZED_CLOSE, "UNAUTHORIZED")
 
@@ -75,6 +80,8 @@ class _Visit:
         account = await self._runtime.accounts.of(self._identity.tenant)
         token = self._websocket.query_params.get("resume_token")
         found = None if token is None else self._resume(account, token)
+        if found is not None:
+            self._runtime.metrics.resumes.labels("resumed" if isinstance(found, tuple) else found).inc()
         if isinstance(found, tuple):
             conversation, position, greeting = found
             effects: list[Effect] = []
@@ -82,6 +89,7 @@ class _Visit:
             # The session that could not be given back is over, though its tasks may still be ending.
             replaced = 1 if found in {"frames_lost", "unknown_frame"} else 0
             if not account.has_room(self._runtime.sessions.count(account.name) - replaced):
+                self._runtime.metrics.refused.labels("session_limit").inc()
                 await self._websocket.send_text(SessionLimit().to_json())
                 await self._websocket.close(SESSION_LIMIT_CLOSE, "SESSION_LIMIT")
                 return
@@ -100,11 +108,15 @@ class _Visit:
         async def send_text(text: str) -> None:
             await put({"type": "websocket.send", "text": text})
 
+        left_with = 1006
+
         async def receive_frame() -> str | bytes:
             # Not receive_text(): one binary frame would end the connection with a KeyError.
             message = await receive()
             if message["type"] != "websocket.receive":
-                raise ClientLeft(message.get("code", 1006))
+                nonlocal left_with
+                left_with = message.get("code", 1006)
+                raise ClientLeft(left_with)
             text: str | None = message.get("text")
             return message.get("bytes") or b"" if text is None else text
 
@@ -116,6 +128,7 @@ class _Visit:
             greeting=greeting,
         )
         await conversation.attend(connection, receive_frame, effects)
+        self._runtime.metrics.count_close(left_with if connection.close_code is None else connection.close_code)
         # An endpoint that returns without closing leaves the client with 1006.
         if connection.close_code is not None:
             goodbye = {"type": "websocket.close", "code": connection.close_code, "reason": connection.close_reason}
@@ -155,7 +168,10 @@ class _Visit:
             )
             own = TokenBucket(settings.queries_per_minute / 60, settings.queries_per_minute)
             limits = QueryLimits((own, *account.buckets), (*account.slots, self._runtime.sessions.running))
-            return Conversation(session, account.provider, settings, record, limits)
+            observers: list[Observer] = [SessionMetrics(account.metrics)]
+            if settings.tracing:
+                observers.append(SessionTrace(account.provider.name, account.name))
+            return Conversation(session, account.provider, settings, record, limits, observers)
 
         return await self._runtime.sessions.open(key, account.name, make)
 

@@ -30,6 +30,8 @@ from app.services.dify_events import DifyAnswer, SseParser, merge_texts
 from app.services.rag import AnswerEvent, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport
+from app.session_metrics import count_renewal, count_retry
+from app.tracing import outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +105,20 @@ class DifyClient:
                 if answer.task_id is not None and not answer.is_over:
                     self._stop(answer.task_id, answer.conversation_id, question.user)
 
+    async def probe(self) -> None:
+        """Ask for the app behind the key, the cheapest call that proves both. Raises `RagError`."""
+        try:
+            async with (
+                asyncio.timeout(self._settings.dify_connect_timeout),
+                self._http.stream("GET", f"{self._settings.dify_url}/info", headers=self._headers) as response,
+            ):
+                if response.status_code != 200:
+                    raise RagUnavailable(f"Dify answers {response.status_code}")
+        except TimeoutError as error:
+            raise RagTimeout("no answer in time", "connect") from error
+        except httpx.HTTPError as error:
+            raise RagUnavailable(f"no connection: {error}") from error
+
     # Asking
 
     async def _ask(self, question: Question, deadlines: Deadlines) -> httpx.Response:
@@ -118,21 +134,25 @@ class DifyClient:
                 # Expired or deleted: the talk goes on in a new conversation.
                 logger.info("the conversation is gone upstream: a new one begins")
                 conversation_id = None
+                count_renewal()
             except StaleConnection as error:
                 if not may_reconnect:
                     raise RagUnavailable("the connection broke before the response") from error
                 may_reconnect = False
+                count_retry()
             except _Retryable as refusal:
                 pause = max(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5), refusal.retry_after)
                 attempt += 1
                 if attempt > retries or asyncio.get_running_loop().time() + pause >= deadlines.at():
                     raise refusal.error from refusal.__cause__
                 logger.info("asking again in %.2f s: %s", pause, refusal.error)
+                count_retry()
                 await asyncio.sleep(pause)
 
     async def _post_question(
         self, question: Question, conversation_id: str | None, deadlines: Deadlines
     ) -> httpx.Response:
+        trace_headers, trace_id = outgoing()
         body = {
             "query": question.text,
             "inputs": self._inputs(question),
@@ -141,9 +161,10 @@ class DifyClient:
             "conversation_id": conversation_id or "",
             "auto_generate_name": False,
         }
-        request = httpx.Request(
-            "POST", self._questions_url, json=body, headers=self._headers, extensions=self._extensions
-        )
+        if trace_id is not None:
+            body["trace_id"] = trace_id  # Dify prefers it to the header
+        headers = {**self._headers, **trace_headers}
+        request = httpx.Request("POST", self._questions_url, json=body, headers=headers, extensions=self._extensions)
         try:
             async with asyncio.timeout_at(deadlines.at()):
                 response = await self._http.send(request, stream=True, auth=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -43,11 +43,13 @@ class GuardedProvider:
         fallback_name: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.name = name
         self.breaker = breaker
         self.is_stateless: bool = getattr(first, "is_stateless", False)
+        self.is_indexed: bool | None = getattr(first, "is_indexed", None)
+        self.probe: Callable[[], Awaitable[None]] | None = getattr(first, "probe", None)
         self._first = first
         self._fallback = fallback
-        self._name = name
         self._fallback_name = fallback_name
         self._clock = clock
 
@@ -57,7 +59,7 @@ class GuardedProvider:
             self._first,
             self.breaker,
             other._fallback,
-            name=self._name,
+            name=self.name,
             fallback_name=other._fallback_name,
             clock=self._clock,
         )
@@ -74,7 +76,7 @@ class GuardedProvider:
             if has_begun or self._fallback is None:
                 raise
             failure = error
-        self._log(self._name, failure)
+        self._log(self.name, failure)
         async with aclosing(self._ask_fallback(self._fallback, question, failure)) as events:
             async for event in events:
                 yield event

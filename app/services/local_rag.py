@@ -32,6 +32,10 @@ class LocalRag:
         self._knowledge = knowledge
         self._thread = thread
 
+    @property
+    def is_indexed(self) -> bool:
+        return self._knowledge.size > 0
+
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         loop = asyncio.get_running_loop()
         try:

@@ -142,7 +142,7 @@ class Harness:
             self.running = None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(steps=STEPS, mode=st.sampled_from(["queue", "interrupt", "ignore"]), speculate=st.booleans())
 def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode: str, speculate: bool) -> None:
     harness = Harness(mode, speculate)
