@@ -68,6 +68,14 @@ class Running:
         return "".join(self.process.lines)
 
 
+async def answered(http: httpx.AsyncClient, url: str) -> httpx.Response:
+    """Ask until there is an answer: a worker may begin or, without clients, end just as it is asked."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(httpx.TransportError):
+                return await http.get(url)
+
+
 @asynccontextmanager
 async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, **more: str) -> AsyncIterator[Running]:
     settings = {"PORT": "0", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url, **more}
@@ -79,7 +87,10 @@ async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, *
         if command == WORKERS:  # only they listen
             for _ in range(workers):
                 await process.read_until("Application startup complete")
-        yield Running(process, workers, Service(int(found[1])), clients)
+        service = Service(int(found[1]))
+        async with httpx.AsyncClient(trust_env=False) as http:  # workers have started before they listen
+            await answered(http, f"{service.http_url}/health")
+        yield Running(process, workers, service, clients)
 
 
 async def close_of(client: Client) -> tuple[str, str | None, int | None]:
@@ -118,14 +129,6 @@ async def test_no_running_answer_is_lost(
     assert dify.hang_ups == 0
     assert dify.stops == []
     assert "Traceback" not in process.log
-
-
-async def answered(http: httpx.AsyncClient, url: str) -> httpx.Response:
-    """A worker without clients ends at once, and may do so just as it is asked: then another one is."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            with suppress(httpx.TransportError):
-                return await http.get(url)
 
 
 async def nobody_is_let_in(service: Service) -> None:
