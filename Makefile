@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov -n 5
+	$(BIN)/pytest --cov -n 4
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev

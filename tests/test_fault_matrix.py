@@ -46,7 +46,7 @@ BROKEN, NEXT = "What is broken?", "What is next?"
 # One attempt, so that it is the fault that is seen.
 PATIENT: dict[str, Any] = {"dify_max_retries": 0}
 # For what only a deadline ends.
-HASTY = {**PATIENT, "dify_timeout": 0.8, "dify_stall_timeout": 0.8, "dify_total_timeout": 1.2}
+HASTY = {**PATIENT, "dify_timeout": 1, "dify_stall_timeout": 1, "dify_total_timeout": 1.5}
 
 # What Dify does, and what a client that waits is told: a code, or None for a whole answer.
 Faults = dict[str, tuple[Script, str | None]]
