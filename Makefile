@@ -20,11 +20,12 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov -n 4
+	$(BIN)/pytest --cov -n 6 --dist loadgroup
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
 	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/test_fault_matrix.py
+	$(BIN)/pytest -q -n 4 -m hypothesis --hypothesis-profile searching
 	$(BIN)/python -m tests.soak
 
 # The lock files hold hashes and no addresses; what the image installs takes signed tokens and traces, too. Needs uv.

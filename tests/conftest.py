@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from app.config import Settings
 from tests.client import Client
@@ -14,6 +15,11 @@ from tests.service import Service, make_settings, serve
 from tests.standin.dify import StandInDify
 
 Serve = Callable[..., Awaitable[Service]]
+
+# A machine may be slow, and who runs the tests twice sees the same twice; `make soak` tries what nobody has tried.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("searching", deadline=None, max_examples=2_000)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,7 @@ class Service:
 
 def make_settings(**values: Any) -> Settings:
     """Settings with nothing from the environment or a `.env` but what is given."""
+    assert values.keys() <= Settings.model_fields.keys()
     return Settings(_env_file=None, **{"port": 0, "log_level": "WARNING", **values})
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.limits import QueryLimits, Slots, TokenBucket
@@ -207,7 +207,6 @@ async def test_who_waits_for_a_tenants_slot_takes_none_of_the_process() -> None:
     assert (tenant.running, process.running) == (0, 0)
 
 
-@settings(deadline=None)  # each example starts an event loop
 @given(st.lists(st.tuples(st.sampled_from(["come", "go", "give up", "turn"]), st.integers(0, 20)), max_size=60))
 def test_whatever_comes_and_goes_no_slot_is_lost_and_none_is_made(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:

@@ -36,6 +36,9 @@ WINDOW = "8s"
 
 PATIENCE = 25.0
 
+LOOP_LATE = "RealtimeRagLoopLate"
+"""May also fire of itself where the machine has other things to do."""
+
 PROMETHEUS = shutil.which("prometheus")
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus (Debian's package) here")
 
@@ -88,7 +91,7 @@ class Prometheus:
 
     async def _get(self, path: str, **params: str) -> Any:
         response = await self._http.get(path, params=params)
-        body = response.json()
+        body = response.raise_for_status().json()
         assert body["status"] == "success", body
         return body["data"]
 
@@ -96,7 +99,7 @@ class Prometheus:
         """Whether it runs, and has reached so many targets."""
         try:
             return len((await self._get("/query", query="up == 1"))["result"]) == count
-        except httpx.TransportError:
+        except (httpx.TransportError, httpx.HTTPStatusError):  # 503 while it starts
             return False
 
     async def has_data(self, expression: str) -> bool:
@@ -213,7 +216,7 @@ async def test_every_expression_returns_data_and_every_alert_fires_when_it_shoul
             async with talking(well, 2), talking(full):
                 for expression in (*targets(), *rules().values()):
                     await until(partial(prometheus.has_data, expression))
-                assert await prometheus.firing() == set()
+                assert await prometheus.firing() <= {LOOP_LATE}
 
             fired: set[str] = set()
 
@@ -236,11 +239,9 @@ async def test_every_expression_returns_data_and_every_alert_fires_when_it_shoul
             dify.default = [status(500)]
             async with talking(well):
                 await until(lambda: has_fired("RealtimeRagQuestionsFail", "RealtimeRagBackendDown"))
-                assert "RealtimeRagLoopLate" not in fired
-
             # Something holds the loop up.
             async with asyncio.timeout(PATIENCE):
-                while not await has_fired("RealtimeRagLoopLate"):
+                while not await has_fired(LOOP_LATE):
                     time.sleep(0.7)  # noqa: ASYNC251
                     await asyncio.sleep(0.1)
             assert fired == set(rules())

@@ -1,4 +1,4 @@
-"""A real browser: one for all tests of a worker, a fresh profile for each test, and nothing it says is ignored."""
+"""A real browser: one for all tests, a fresh page for each, and nothing it says is ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, WebSocketRoute, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocketRoute, async_playwright, expect
 
 from tests.client import PATIENCE
 from tests.conftest import Serve, starting
@@ -73,6 +73,17 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip(str(missing))
 
 
+USUAL: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1440, "height": 900}}
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """What pages share that ask for nothing else: to start one takes a second. What they keep belongs to their tab."""
+    context = await browser.new_context(**USUAL)
+    yield context
+    await context.close()
+
+
 @dataclass
 class Watched:
     """A page, and what is held against it at the end: errors, and requests to anybody but its own origin."""
@@ -106,23 +117,25 @@ PlayService = Callable[[WebSocketRoute], None]
 
 
 @fixture
-async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    """Open an address in a profile of its own, in English unless said otherwise; `socket` plays the service."""
+async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[OpenPage]:
+    """Open an address in a tab of its own, in English unless said otherwise; `socket` plays the service."""
     async with AsyncExitStack() as stack:
         opened: list[Watched] = []
 
         async def open_page(
             url: str, *, script: str = "", socket: PlayService | None = None, **options: Any
         ) -> Watched:
-            context = await browser.new_context(
-                **{"locale": "en-US", "viewport": {"width": 1440, "height": 900}} | options
-            )
-            stack.push_async_callback(context.close)
+            context = profile
+            if options:
+                context = await browser.new_context(**USUAL | options)
+                stack.push_async_callback(context.close)
+            page = await context.new_page()
+            stack.push_async_callback(page.close)
             if script:
-                await context.add_init_script(script)
+                await page.add_init_script(script)
             if socket:
-                await context.route_web_socket("**/ws/realtime-asr*", socket)
-            watched = Watched(await context.new_page())
+                await page.route_web_socket("**/ws/realtime-asr*", socket)
+            watched = Watched(page)
             watched.watch()
             opened.append(watched)
             await watched.page.goto(url)

@@ -22,7 +22,8 @@ from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, cut, hang, replaced_answer, status, wait
 from tests.test_docs import DOCS
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+# One browser for all tests of the page.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.no_cover]
 
 OpenConsole = Callable[..., Awaitable[Page]]
 SOURCES = [
@@ -100,7 +101,9 @@ async def test_the_transcript_says_what_was_asked_and_why(page: Page) -> None:
     await expect(page.locator(".card:target")).to_contain_text("What does the large one weigh?")
 
 
-async def test_a_question_that_may_go_on_is_shown_to_wait(page: Page) -> None:
+async def test_a_question_that_may_go_on_is_shown_to_wait(start: Serve, open_page: OpenPage) -> None:
+    service = await start(wait_min_ms=5_000, wait_max_ms=5_000, merge_seconds=10)
+    page = (await open_page(service.http_url)).page
     await say(page, "what is the")
     await expect(page.locator(".line .why")).to_contain_text("May go on: waiting")
     await say(page, "price of the large pump")

@@ -15,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import StartError
@@ -206,7 +206,6 @@ PIECE = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(PIECE, max_size=4).map(".".join))
 def test_no_token_breaks_the_gate(token: str) -> None:
     assert isinstance(admit(GATE, token), Identity | Refusal)

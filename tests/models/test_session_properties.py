@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ClientError, RagBrokenStream, RagTimeout
@@ -142,7 +142,6 @@ class Harness:
             self.running = None
 
 
-@settings(max_examples=200, deadline=None)
 @given(steps=STEPS, mode=st.sampled_from(["queue", "interrupt", "ignore"]), speculate=st.booleans())
 def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode: str, speculate: bool) -> None:
     harness = Harness(mode, speculate)
@@ -166,7 +165,6 @@ def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode
             assert text_of(shown, query_id) == text
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     raw=st.one_of(
         st.text(), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)

@@ -924,8 +924,10 @@ async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: 
         client_of(dify, max_running_queries=1, dify_connect_timeout=0.5, dify_max_retries=0) as client,
         asyncio.TaskGroup() as tasks,
     ):
-        running = [tasks.create_task(hear(client)) for _ in range(most)]
-        await dify.asked(most)
+        running = []
+        for number in range(1, most + 1):  # one after the other: connecting may not take long here
+            running.append(tasks.create_task(hear(client)))
+            await dify.asked(number)
         heard = await hear(client)
         for task in running:
             task.cancel()

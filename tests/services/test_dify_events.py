@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
@@ -95,7 +95,6 @@ field_lines = st.sampled_from(
 streams = st.lists(st.tuples(field_lines, st.sampled_from(["\n", "\r", "\r\n"])) | st.just(("", "\n")), max_size=30)
 
 
-@settings(deadline=None)
 @given(lines=streams, data=st.data())
 def test_any_rechunking_gives_the_same_events(lines: list[tuple[str, str]], data: st.DataObject) -> None:
     body = "".join(text + end for text, end in lines).encode()
@@ -104,7 +103,6 @@ def test_any_rechunking_gives_the_same_events(lines: list[tuple[str, str]], data
     assert parsed(cut_at(body, borders)) == parsed([body])
 
 
-@settings(deadline=None)
 @given(
     values=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), min_size=1), max_size=6),
     end=st.sampled_from(["\n", "\r", "\r\n"]),
@@ -198,7 +196,6 @@ pieces_of_text = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(pieces=pieces_of_text, data=st.data())
 def test_cutting_a_text_elsewhere_does_not_change_what_is_shown(pieces: list[str], data: st.DataObject) -> None:
     text = "".join(pieces)
@@ -208,7 +205,6 @@ def test_cutting_a_text_elsewhere_does_not_change_what_is_shown(pieces: list[str
     assert filtered(cut) == filtered([text]) == filtered(pieces)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="<>/think \nab", max_size=60))
 def test_without_an_opening_tag_nothing_is_lost(text: str) -> None:
     if ThinkFilter.OPEN not in text:
@@ -970,7 +966,6 @@ def test_an_invented_stream_is_heard_wherever_it_is_cut(name: str) -> None:
         OWN[name].check(hear_bytes(cut_at(OWN[name].body, [border])), OWN[name].spoken)
 
 
-@settings(deadline=None)
 @given(name=st.sampled_from(sorted(OWN)), data=st.data())
 def test_an_invented_stream_is_heard_however_it_is_cut(name: str, data: st.DataObject) -> None:
     recording = OWN[name]

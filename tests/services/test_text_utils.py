@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 import regex
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
@@ -33,7 +33,6 @@ def clusters(text: str) -> list[str]:
     return regex.findall(r"\X", text)
 
 
-@settings(deadline=None)
 @given(text=texts, limit=limits)
 @example(text="", limit=1)
 @example(text=FAMILY * 3, limit=3)
@@ -45,7 +44,6 @@ def test_pieces_fit_and_joined_are_the_text(text: str, limit: int) -> None:
     assert all(1 <= len(piece) <= limit for piece in pieces)
 
 
-@settings(deadline=None)
 @given(text=texts, limit=limits)
 @example(text=FRANCE + JAPAN + FRANCE, limit=3)
 @example(text="a\r\nb", limit=2)
