@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections import deque
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.config import Settings
 
@@ -22,7 +22,8 @@ class FrameLog:
         self._max_bytes = max_bytes
         self._frames: deque[str] = deque()
         self._first = 0
-        self._session_at = 0
+        self._sessions: deque[tuple[str, int]] = deque()
+        """The names of the sessions whose frames these are, and where each begins."""
         self.size = 0
         """Bytes of memory that the frames take."""
 
@@ -31,9 +32,9 @@ class FrameLog:
         """The position of the next frame."""
         return self._first + len(self._frames)
 
-    def begin_session(self) -> None:
+    def begin_session(self, session_id: str) -> None:
         """From here on `seq` counts anew."""
-        self._session_at = self.end
+        self._sessions.append((session_id, self.end))
 
     def append(self, frame: str, needed: int) -> None:
         """Add a frame; what stands before the position `needed` may go."""
@@ -46,20 +47,27 @@ class FrameLog:
         while self._first < needed and (len(frames) > self._max_frames or self.size > self._max_bytes):
             self.size -= sys.getsizeof(frames.popleft())
             self._first += 1
+        while len(self._sessions) > 1 and self._sessions[1][1] < self._first:
+            self._sessions.popleft()
 
     def get(self, position: int) -> str | None:
         """The frame there; None if it is not written yet."""
         index = position - self._first
         return self._frames[index] if 0 <= index < len(self._frames) else None
 
-    def after(self, seq: int) -> int | None:
-        """The position after the frame `seq`; None if a frame from there on is gone, or `seq` has never been."""
-        position = self._session_at + seq
-        return position if self._first <= position <= self.end else None
+    def after(self, seq: int, session_id: str | None = None) -> int | Literal["frames_lost", "unknown_frame"]:
+        """The position after the frame `seq` of the session with this name, by default of the current one.
 
-    def has_had(self, seq: int) -> bool:
-        """Whether the session has ever made the frame `seq`."""
-        return self._session_at + seq <= self.end
+        `"frames_lost"` when a frame from there on is gone, `"unknown_frame"` when that session has not had `seq`.
+        """
+        end = self.end
+        for name, begin in reversed(self._sessions):
+            if session_id is None or name == session_id:
+                if begin + seq > end:
+                    return "unknown_frame"
+                return begin + seq if begin + seq >= self._first else "frames_lost"
+            end = begin
+        return "frames_lost"
 
 
 class Record(Protocol):

@@ -278,7 +278,7 @@ class Conversation:
     def _write(self, frame: ServerMessage) -> None:
         """Put the frame into the log; the connection sends it from there."""
         if frame.seq == 1:
-            self._log.begin_session()
+            self._log.begin_session(frame.session_id)
         connection = self._connection
         self._log.append(frame.to_json(), self._log.end if connection is None else connection.position)
         for observer in self._observers:

@@ -94,7 +94,8 @@ async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def reopen_client(url: str, client: Client, **query: Any) -> AsyncIterator[Frame]:
     """Come back on a new socket, as the client that it was; what it is greeted with."""
-    query = {"resume_token": client.token, "last_seq": client.last_seq, **query}
+    known = {"resume_token": client.token, "last_seq": client.last_seq, "session_id": client.rules.session_id or ""}
+    query = known | query
     async with connect(f"{url}?{urlencode(query)}", proxy=None, max_size=None) as client.socket:
         async with asyncio.timeout(PATIENCE):
             greeting = json.loads(await client.socket.recv())

@@ -176,6 +176,7 @@ async def test_a_token_stays_good_however_many_greetings_get_lost(start: Serve) 
         ({"resume_token": ""}, "unknown_token"),
         ({"last_seq": 99}, "unknown_frame"),
         ({"last_seq": 10**15 - 1}, "unknown_frame"),
+        ({"session_id": "never"}, "frames_lost"),
     ],
 )
 async def test_what_cannot_be_given_back_is_said(start: Serve, query: dict[str, Any], reason: str) -> None:
@@ -292,6 +293,37 @@ async def test_after_a_switch_the_numbers_are_those_of_the_new_session(start: Se
         async with service.reconnect(client) as greeting:
             assert (greeting["resumed"], greeting["session_id"], greeting["seq"]) == (True, "other", 1)
             await client.ask("What is an LLM?")
+
+
+async def test_after_a_switch_that_went_unseen_nothing_is_missed(start: Serve, dify: StandInDify) -> None:
+    dify.will(answer("One ", hang()))
+    service = await start()
+    async with service.connect() as client:
+        await client.say("What is RAG?")
+        await client.until(content="One ")
+        await client.say("What is an LLM?", session_id="other")
+        await dify.asked(2)
+        client.socket.transport.abort()  # with the frames of the switch unread
+        former = client.rules.session_id
+        async with service.reconnect(client) as greeting:
+            assert (greeting["resumed"], greeting["session_id"], greeting["seq"]) == (True, former, client.last_seq)
+            (interrupting,) = await client.until(stage="interrupting")
+            assert (interrupting["session_id"], interrupting["reason"]) == (former, "session_switched")
+            assert (await client.receive()).items() >= {"session_id": "other", "seq": 1}.items()
+            await client.until(stage="idle", session_id="other")
+
+
+async def test_without_a_name_the_number_counts_in_the_session_of_now(start: Serve) -> None:
+    service = await start()
+    async with service.connect() as client:
+        await client.ask("What is RAG?")
+        await client.send("keepalive", session_id="other")
+        (switched,) = await client.until(session_id="other")
+        await lose(client)
+        async with service.reconnect(client, session_id="", last_seq=0) as greeting:
+            assert (greeting["resumed"], greeting["session_id"], greeting["seq"]) == (True, "other", 0)
+            client.rules.seq["other"] = 0
+            assert await client.receive() == switched
 
 
 async def test_a_question_that_waits_is_asked_though_nobody_is_connected(start: Serve, dify: StandInDify) -> None:

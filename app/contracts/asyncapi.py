@@ -38,6 +38,7 @@ QUERY = {
     "token": "A token, where no header and no subprotocol can be set.",
     "resume_token": "Goes on with a session whose connection was lost.",
     "last_seq": "With `resume_token`: the `seq` of the last frame that arrived.",
+    "session_id": "With `last_seq`: the `session_id` of that frame; by default the current one.",
 }
 
 

@@ -160,11 +160,14 @@ class SessionState:
         )
         return [self._send(ack), self._status("listening", note="Send asr_chunk messages.")]
 
-    def resume(self, last_seq: int, resume_token: str, now: float) -> Ack:
-        """Greet the client that came back. What it has missed is sent as it was: this frame counts for nothing."""
+    def resume(self, session_id: str | None, last_seq: int, resume_token: str, now: float) -> Ack:
+        """Greet the client that came back. What it has missed is sent as it was: this frame counts for nothing.
+
+        `session_id` is the name that the session had when it made the frame `last_seq`, by default that of now.
+        """
         self._life.heard(now)
         return Ack(
-            session_id=self.session_id,
+            session_id=session_id or self.session_id,
             seq=last_seq,
             message="connected",
             protocol="1",

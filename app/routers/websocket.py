@@ -144,12 +144,12 @@ class _Visit:
         if conversation is None:
             return "unknown_token"
         last_seq = _number(self._websocket.query_params.get("last_seq"))
-        log = conversation.record.log
-        position = log.after(last_seq)
-        if position is None:
+        session_id = self._websocket.query_params.get("session_id") or None
+        position = conversation.record.log.after(last_seq, session_id)
+        if isinstance(position, str):
             conversation.end()  # its holder has come, and cannot have it
-            return "frames_lost" if log.has_had(last_seq) else "unknown_frame"
-        ack = conversation.session.resume(last_seq, conversation.record.issue(token), time.monotonic())
+            return position
+        ack = conversation.session.resume(session_id, last_seq, conversation.record.issue(token), time.monotonic())
         return conversation, position, ack.to_json()
 
     async def _open(self, account: Account) -> Conversation:

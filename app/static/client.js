@@ -36,7 +36,8 @@ export class RealtimeRag extends EventTarget {
   #socket = null;
   #is_open = false;
   #resume_token = "";
-  #last_seq = 0;
+  /** The last frame that arrived. */
+  #last = { session_id: "", seq: 0 };
   /** @type {SessionSettings} */
   #settings = {};
   /** @type {object[]} */
@@ -64,7 +65,8 @@ export class RealtimeRag extends EventTarget {
     const url = new URL(this.#url);
     if (this.#resume_token) {
       url.searchParams.set("resume_token", this.#resume_token);
-      url.searchParams.set("last_seq", String(this.#last_seq));
+      url.searchParams.set("last_seq", String(this.#last.seq));
+      url.searchParams.set("session_id", this.#last.session_id);
     }
     const socket = new WebSocket(url, this.#token ? ["realtime-rag.v1", `bearer.${this.#token}`] : []);
     this.#socket = socket;
@@ -110,7 +112,7 @@ export class RealtimeRag extends EventTarget {
   #receive(data) {
     const frame = JSON.parse(data);
     this.#is_silent = false;
-    this.#last_seq = frame.seq ?? this.#last_seq;
+    if (frame.seq) this.#last = frame;
     this.#tell("frame", { direction: "in", frame, size: size(data) });
     // Only the first one: a resumed session may repeat the one it began with.
     if (!this.#is_open && frame.message === "connected") this.#opened(frame);

@@ -147,8 +147,8 @@ async def test_a_lost_session_is_taken_up_where_it_was(scripted: Scripted, begin
     await until(page, type="ack", session_id="new")
     assert scripted.queries == [
         {},
-        {"resume_token": "t1", "last_seq": "2"},
-        {"resume_token": "t2", "last_seq": "3"},
+        {"resume_token": "t1", "last_seq": "2", "session_id": "s"},
+        {"resume_token": "t2", "last_seq": "3", "session_id": "s"},
     ]
 
 
@@ -189,7 +189,9 @@ async def test_what_waits_is_bounded(scripted: Scripted, begin: Begin) -> None:
     scripted.acts.append(says(CONNECTED, then_close=1012))
     page = await begin()
     await until(page, state="waiting")
-    await page.evaluate("for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true }); rag.connect()")
+    await page.evaluate(
+        "rag.close(); for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true }); rag.connect()"
+    )
     texts = [(await scripted.next())["text"] for _ in range(100)]
     assert texts == [str(i) for i in range(50, 150)]
 

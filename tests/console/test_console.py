@@ -378,7 +378,7 @@ async def test_a_session_that_is_taken_up_again_goes_on(service: Service, open_p
     await expect(page.locator("body")).to_have_attribute("data-state", "open")
     await say(page, "How long?")
     await expect(page.locator(".card.answered .answer")).to_have_text("Two years.")
-    assert addresses[1].endswith("?resume_token=secret-1&last_seq=5")
+    assert addresses[1].endswith("?resume_token=secret-1&last_seq=5&session_id=s")
     assert "secret" not in (await download_frames(page)).read_text(encoding="utf-8")
     await expect(page.locator(".divider")).to_have_count(0)
 
