@@ -25,11 +25,16 @@ LONGEST_LINE = 1 << 22
 class Figures:
     """What the process holds at one moment."""
 
-    memory_mb: float
-    tasks: int
-    descriptors: int
+    resident_mb: float
+    """What the system counts: with all that the allocators keep for the next time."""
+    malloc_mb: float
+    """What C has in use."""
+    blocks: int
+    """What Python has in use: every object has at least one block."""
     objects: int
     """Objects that Python's collector knows: unlike memory, they come back exactly."""
+    tasks: int
+    descriptors: int
 
 
 class Watched:
@@ -64,7 +69,7 @@ class Watched:
             url: str = await self._address
         return Service(int(url.split(":")[2].split("/")[0]))
 
-    def memory_mb(self) -> float:
+    def resident_mb(self) -> float:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return float(status.partition("VmRSS:")[2].split()[0]) / 1024
 
@@ -76,7 +81,14 @@ class Watched:
         self._process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(START_SECONDS):
             counts = json.loads(await self._process.stdout.readline())
-        return Figures(self.memory_mb(), counts["tasks"], self.descriptors(), counts["objects"])
+        return Figures(
+            self.resident_mb(),
+            counts["malloc_bytes"] / 1e6,
+            counts["blocks"],
+            counts["objects"],
+            counts["tasks"],
+            self.descriptors(),
+        )
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ async def reconnects(*, count: int = 5_000, warm_up: int = 1_000, seed: str = "0
         info("reconnects in mid-answer", tally.resumed - warm_up),
         info("questions", tally.asked),
         none_of("questions without an outcome, or with two", abs(tally.lost)),
-        *growth_rows(before, after, peak.course),
+        *growth_rows(before, after, peak.course, resident_mb=10),
         *log_rows(watch),
     ]
     return Part(f"{count:,} reconnects", rows, [*tally.problems, *watch.faults[:20]])

@@ -40,11 +40,11 @@ class Peak:
 
     def forget(self) -> None:
         """What counts begins now."""
-        self.course = [self._service.memory_mb()]
+        self.course = [self._service.resident_mb()]
 
     async def watch(self, dify: StandInDify | None = None) -> None:
         while True:
-            self.course.append(self._service.memory_mb())
+            self.course.append(self._service.resident_mb())
             if dify is not None:  # what the stand-in has noted would fill the memory of this process
                 dify.requests.clear()
                 dify.calls.clear()
@@ -110,7 +110,7 @@ async def soak(
         info("sockets lost or taken over, and resumed", tally.resumed),
         none_of("questions without an outcome, or with two", abs(tally.lost)),
         none_of("broken rules, wrong or mixed answers", len(tally.problems) + len(warmed.problems)),
-        *growth_rows(before, after, peak.course),
+        *growth_rows(before, after, peak.course, resident_mb=40),
         *log_rows(watch),
     ]
     return Part(f"soak, {seconds / 60:g} minutes", rows, [*warmed.problems, *tally.problems, *watch.faults[:20]])

@@ -71,7 +71,7 @@ async def _never(megabytes: float, to_the_end: bool) -> list[Row]:
     kept = Row("its socket, while it goes on reading nothing", "ended", "ended" if is_released else "kept", is_released)
     return [
         Row("answer that came", f"{megabytes:g} MB", f"{answer.sent_mb:.0f} MB", answer.sent_mb > 0.99 * megabytes),
-        most("memory over that of before", 30, peak.mb - before.memory_mb, " MB"),
+        most("memory over that of before", 30, peak.mb - before.resident_mb, " MB"),
         *([kept] if to_the_end else []),
         Row("who comes back afterwards is told", "frames_lost", outcome, outcome == "frames_lost"),
         *log_rows(watch),
