@@ -16,6 +16,8 @@ endif
 run: $(VENV)/.runtime
 	@$(BIN)/python -m app
 
+# Dozens of processes start in the tests: what is compiled once need not be compiled by each.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

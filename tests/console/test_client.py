@@ -164,19 +164,27 @@ async def test_some_ends_are_final(scripted: Scripted, begin: Begin, code: int) 
     assert scripted.queries == [{}, {}]
 
 
-async def test_a_new_session_gets_the_settings_and_what_was_said_meanwhile(scripted: Scripted, begin: Begin) -> None:
+async def test_a_new_session_gets_the_settings_and_what_was_said_meanwhile(
+    scripted: Scripted, open_page: OpenPage
+) -> None:
     scripted.acts.append(says(CONNECTED, then_close=1012))
-    page = await begin()
-    await until(page, state="waiting")
+    page = (await open_page(f"http://{scripted.url}/")).page
     await page.evaluate(
-        """() => {
-          rag.configure({ auto_detect: false });
-          rag.configure({ on_new_question: "ignore" });
-          rag.chunk({ text: "how" });
-          rag.chunk({ text: "how long", is_final: true });
-          rag.control("cancel");
+        """async (address) => {
+          const { RealtimeRag } = await import("/client.js");
+          const rag = new RealtimeRag(address);
+          rag.addEventListener("state", ({ detail }) => {
+            if (detail.state !== "waiting") return;
+            rag.configure({ auto_detect: false });
+            rag.configure({ on_new_question: "ignore" });
+            rag.chunk({ text: "how" });
+            rag.chunk({ text: "how long", is_final: true });
+            rag.control("cancel");
+            rag.connect();
+          });
           rag.connect();
-        }"""
+        }""",
+        f"ws://{scripted.url}/ws",
     )
     assert [await scripted.next() for _ in range(3)] == [
         {"type": "configure", "auto_detect": False, "on_new_question": "ignore"},
@@ -185,12 +193,16 @@ async def test_a_new_session_gets_the_settings_and_what_was_said_meanwhile(scrip
     ]
 
 
-async def test_what_waits_is_bounded(scripted: Scripted, begin: Begin) -> None:
-    scripted.acts.append(says(CONNECTED, then_close=1012))
-    page = await begin()
-    await until(page, state="waiting")
+async def test_what_waits_is_bounded(scripted: Scripted, open_page: OpenPage) -> None:
+    page = (await open_page(f"http://{scripted.url}/")).page
     await page.evaluate(
-        "rag.close(); for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true }); rag.connect()"
+        """async (address) => {
+          const { RealtimeRag } = await import("/client.js");
+          const rag = new RealtimeRag(address);
+          for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true });
+          rag.connect();
+        }""",
+        f"ws://{scripted.url}/ws",
     )
     texts = [(await scripted.next())["text"] for _ in range(100)]
     assert texts == [str(i) for i in range(50, 150)]
