@@ -176,7 +176,7 @@ async def test_an_answer_that_outlives_the_grace_is_interrupted(start: Serve, di
 
 async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Serve, dify: StandInDify) -> None:
     """The answer is larger than every buffer on the way."""
-    service = await start(send_seconds=0.2, resume_bytes=100_000_000, answer_chunk_chars=20_000)
+    service = await start(send_seconds=2, resume_bytes=100_000_000, answer_chunk_chars=20_000)
     dify.will(answer(*["x" * 20_000] * 1000))
     async with service.connect(max_queue=1, close_timeout=0.1) as client:
         await client.say("What is RAG?")

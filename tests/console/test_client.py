@@ -17,8 +17,7 @@ from tests.conftest import Serve
 from tests.console.conftest import STATIC, OpenPage, fixture
 from tests.test_docs import DOCS, blocks
 
-# One browser for all tests of the page.
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.no_cover]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover]
 
 Frame = dict[str, Any]
 Act = Callable[[web.WebSocketResponse], Awaitable[None]]

@@ -22,8 +22,7 @@ from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, cut, hang, replaced_answer, status, wait
 from tests.test_docs import DOCS
 
-# One browser for all tests of the page.
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser"), pytest.mark.no_cover]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover]
 
 OpenConsole = Callable[..., Awaitable[Page]]
 SOURCES = [
