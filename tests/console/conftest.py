@@ -1,4 +1,4 @@
-"""A real browser: one for all tests, a fresh page for each, and nothing it says is ignored."""
+"""A real browser: one for all tests of a worker, a fresh page for each, and nothing it says is ignored."""
 
 from __future__ import annotations
 

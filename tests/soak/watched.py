@@ -21,8 +21,10 @@ class MallInfo(ctypes.Structure):
 
 
 def _allocated() -> int:
-    """Bytes that `malloc` has given out and not got back; Python's small objects are not among them."""
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    """Bytes that `malloc` has given out and not got back, 0 where it does not tell; without Python's small objects."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        return 0
     mallinfo2.restype = MallInfo
     info = mallinfo2()
     return int(info.uordblks + info.hblkhd)
