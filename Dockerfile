@@ -5,8 +5,8 @@ FROM ${PYTHON_IMAGE} AS build
 COPY requirements.txt /srv/
 # Without pip in it, the environment holds what the lock file lists and nothing else.
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes \
-        -r /srv/requirements.txt
+    && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \
+        --require-hashes -r /srv/requirements.txt
 COPY app /srv/app
 # Compiled once and trusted: the files are read-only from here on.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/app

@@ -43,15 +43,16 @@ clean:
 $(BIN)/python:
 	@if command -v uv >/dev/null; then uv venv -q --python $(PYTHON) $(VENV); else $(PYTHON) -m venv $(VENV); fi
 
-# A stamp each: what a lock file lists is installed once, and again when the lock changes.
+# A stamp each: what a lock file lists is installed once, and again when the lock changes. The lock is complete:
+# with --no-deps nothing that was released since can change what is installed.
 $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	@echo "Installing what requirements.txt lists into $(VENV) ..."
-	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --require-hashes -r $<; \
-		else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $<; \
+		else $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<; fi
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt | $(BIN)/python
 	@echo "Installing what requirements-dev.txt lists into $(VENV) ..."
-	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --require-hashes -r $<; \
-		else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $<; fi
+	@if command -v uv >/dev/null; then uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $<; \
+		else $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<; fi
 	@touch $@

@@ -75,7 +75,7 @@ def test_the_base_image_is_an_argument_of_both_stages() -> None:
 
 def test_what_is_installed_is_checked_by_hash() -> None:
     (install,) = (rest for name, rest in instructions() if name == "RUN" and " install " in rest)
-    assert {"--require-hashes", "--no-cache-dir"} <= set(shlex.split(install))
+    assert {"--no-deps", "--require-hashes", "--no-cache-dir"} <= set(shlex.split(install))
 
 
 def test_it_listens_on_all_addresses_and_writes_nothing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -47,3 +49,21 @@ def test_every_dependency_is_locked() -> None:
 def test_the_version_is_written_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["version"] == app.__version__
+
+
+def test_nothing_that_is_installed_lacks_what_it_requires() -> None:
+    # The lock is installed with --no-deps: what it does not list is not there.
+    check = subprocess.run(
+        [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"], capture_output=True, text=True
+    )
+    if "No module named pip" in check.stderr:
+        pytest.skip("this environment was made without pip, which is what looks for missing requirements")
+    assert check.returncode == 0, check.stdout
+
+
+@pytest.mark.parametrize("path", ["Makefile", "Dockerfile"])
+def test_a_lock_is_installed_as_it_is_whatever_was_released_since(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = re.findall(r"pip (?:--python \S+ )?install [^;&\n]*", text)
+    assert installs
+    assert all("--no-deps" in each and "--require-hashes" in each for each in installs), installs
