@@ -31,7 +31,8 @@ _FILLERS: Final = frozenset({"uh", "um", "uhm", "er", "erm", "hm", "hmm", "mm", 
 _LEAD: Final = re.compile(
     r"(?:(?:so|well|okay|ok|and|but|or|oh|yeah|yep|yes|no|nope|now|then|hey|hi|hello|right|alright|actually"
     r"|anyway|anyways|basically|like|just|wait|sorry|please|because|cause|also|again|say|gee|gosh|boy|man|wow"
-    r"|listen|look|sure|great|good|cool|fine|nice(?! weather)|perfect|thanks|(?:let's see|let me see)(?! (?:what|how"
+    r"|listen|look(?! (?:up|for|into)\b)"
+    r"|sure|great|good|cool|fine|nice(?! weather)|perfect|thanks|(?:let's see|let me see)(?! (?:what|how"
     r"|if|who|where|when|why|whether|which)\b)|excuse me|i mean"
     r"|(?:you know|i guess|i don't know|see)(?! (?:what|how|why|where|who|when|which|if|whether|that"
     r"|about)\b)"
@@ -109,6 +110,8 @@ _WH_CLAUSE: Final = re.compile(
     # "what happens then is", but not "what happens when dify is slow"
     r"|what (?:happened|happens|made|makes)(?: (?!if |when |while |after |before |to )[a-z]+){0,3} (?:is|was)\b"
 )
+# What follows the subject of "have the invoices ...": without it, "have the soup" is an advice.
+_PERFECT: Final = r"(?:been|ever|already|come|gone|begun|[a-z]+ed)"
 _INVERSION: Final = re.compile(
     r"(?:is|are|was|were|isn't|aren't|wasn't|weren't|ain't) "
     rf"(?:not )?(?:(?:{_SUBJECT})\b(?! lot\b| little bit\b)|[a-z]+ and )"
@@ -130,8 +133,7 @@ _INVERSION: Final = re.compile(
     r"|don't (?:you|they|we|i|people|most|the|your)\b(?! dare| worry)"
     r"|(?:have|has|had|haven't|hasn't|hadn't) (?:you|he|she|it|we|they|there|anyone|anybody|anything|your"
     r"|i|the [a-z]+ been)\b"
-    r"|(?:have|has) (?:those|these|the|any|all|your|our|his|her) [a-z]+ (?:[a-z]+ )?(?:been|ever|already"
-    r"|[a-z]+ed)\b"
+    rf"|(?:have|has) (?:those|these|the|any|all|your|our|his|her) [a-z]+ (?:[a-z]+ )?{_PERFECT}\b"
     rf"|(?:can|could|will|would|should|shall|can't|couldn't|won't|wouldn't|shouldn't) (?:{_SUBJECT})\b"
     r"|(?:may|might|am|must) i\b"
     r"|are (?:we|you|they)\b"
@@ -149,7 +151,8 @@ _NOT_INVERSION: Final = re.compile(
     r"(?:do (?:it|that|this|some|all|any|a|both|not)\b|do (?:the|your|my|these|those)\b(?! [a-z]+"
     r" (?:[a-z]+ ){0,3}(?:have|need|want|get|know|come|go|take|use|work|make|still|also|ever|contain|cost"
     r"|mean|look|sell|accept|like|think|believe|require|support|exist|include|run|live|eat|play|open|start"
-    r"|fit|help|matter|happen|affect|cause)\b)|have (?:a|the|your|some|fun)\b"
+    r"|fit|help|matter|happen|affect|cause)\b)|have (?:a|some|fun)\b"
+    rf"|have (?:the|your)\b(?! [a-z]+ (?:[a-z]+ )?{_PERFECT}\b)"
     r"|(?:had|should|were) (?:i|you|he|she|it|we|they|there)\b.* (?:i|you|he|she|we|they)(?:'d| would|"
     r" could| might)\b"
     r"|should (?:you|i|we|they) .+ (?:you can|you will|you'll|please|call|just|let|feel free)\b"

@@ -1,5 +1,4 @@
-"""Italian: question words in front; without one the second person of a verb of knowing, wanting, being"
-" able."""
+"""Italian: question words in front; without one the second person of a verb of knowing, wanting, being able."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _judge(text: str) -> Finding:
     if _WH.search(tail):
         if _STATEMENT_END.search(tail):
             return Finding("embedded", 0.7)
-        return Finding("wh_word", 0.8)
+        return Finding("particle" if _NO.search(tail) else "wh_word", 0.8)
     if _NO.search(tail):
         return Finding("particle", 0.65)
     if _TOPIC.match(tail):

@@ -81,10 +81,15 @@ def _decide(sentence: Sentence, language: str) -> Finding:
     if sentence.mark == "?":
         return _with_question_mark(sentence, finding)
     if sentence.mark == ".":
-        if finding.asks and finding.reason != "request" and finding.confidence < PLAIN:
+        if finding.asks and finding.confidence < PLAIN and not _may_end_with_a_full_stop(finding, language):
             return Finding("full_stop", 0.7)
         return Finding(finding.reason, finding.confidence)
     return finding
+
+
+def _may_end_with_a_full_stop(finding: Finding, language: str) -> bool:
+    # Japanese closes a question with か and a full stop as a rule; other languages only a request.
+    return finding.reason == "request" or (language == "ja" and finding.reason == "particle")
 
 
 def _with_question_mark(sentence: Sentence, finding: Finding) -> Finding:

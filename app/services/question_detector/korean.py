@@ -30,6 +30,8 @@ _COMMAND: Final = re.compile(
     r"(?:줄 ?수 ?있\w*|줄 ?수 ?없\w*|주겠니|주겠어\w*|주시겠\w*|주실래\w*|줄래요?|줘도 ?(?:될까|되니"
     r"|돼)\w*|주련|주렴|줘|주세요)$"
 )
+# The formal ending: "니까" behind a final "ㅂ" (입, 됩, 습 ...). Without it, "니까" gives a reason.
+_FORMAL: Final = re.compile(f"[{''.join(map(chr, range(0xAC00 + 17, 0xD7A4, 28)))}]니까$")
 _WH: Final = re.compile(
     r"(?:^| |[가-힣]+(?=뭐|누구|언제|어디|얼마|몇))(?:뭐(?!든|라고 했|랄까)|뭘(?! 하든)|뭔(?!가)"
     r"|무엇(?!이든|보다|이나)|무슨|누구(?!나|든|에게나)"
@@ -45,7 +47,6 @@ _ENDING: Final = re.compile(
     r"|나여|까여|남)$(?<!따가)(?<!그러니까)(?<!거니까)(?<!니까)"
     r"|(?:었|았|였|했|졌|왔|갔|봤|있|없|겠|됐|하|되|오|가)나$"
     r"|(?:맞지|맞죠|그렇지|그렇죠|아닌가|아냐|아니야|않아|않나|않니|않을까|되지|있지|거지|했지|했죠)$"
-    r"|(?:습니까|ㅂ니까|됩니까|합니까|입니까|갑니까|옵니까|십니까)$"
 )
 # Syllables without a final consonant that end a verb in casual speech: 가, 해, 돼, 꿔.
 _CASUAL: Final = "".join(
@@ -97,6 +98,8 @@ def _judge(text: str) -> Finding:
         return Finding("request", 0.9)
     if _COMMAND.search(tail):
         return Finding("command", 0.85)
+    if _FORMAL.search(tail):
+        return Finding("particle", 0.97)
     if _EMBEDDED.search(tail):
         return Finding("embedded", 0.75)
     if _ENDING.search(tail):

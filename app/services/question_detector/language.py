@@ -1,5 +1,4 @@
-"""Which rules to read a text with: what the sender says, corrected by the script; else script and small"
-" words."""
+"""Which rules to read a text with: what the sender says, corrected by the script; else the small words."""
 
 from __future__ import annotations
 
