@@ -31,7 +31,7 @@ from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
 from app.services.text_utils import split_event
-from app.session_metrics import Observer
+from app.session_metrics import Observer, Observers
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Conversation:
         self._settings = settings
         self._log = record.log
         self._limits = limits
-        self._observers = observers
+        self._observers = Observers(observers)
         self._messages = MessageLimit(settings.messages_per_second)
         self._over = asyncio.Event()
         self._connection: Connection | None = None
@@ -148,8 +148,7 @@ class Conversation:
         by `ClientLeft`. `effects` are what the session begins with.
         """
         self._take_over(connection)
-        for observer in self._observers:
-            observer.attended()
+        self._observers.attended()
         if self.is_over:  # it has ended in the meantime
             connection.close(RESTART, "draining")
         logs.session_id.set(self.session.session_id)
@@ -281,8 +280,7 @@ class Conversation:
             self._log.begin_session(frame.session_id)
         connection = self._connection
         self._log.append(frame.to_json(), self._log.end if connection is None else connection.position)
-        for observer in self._observers:
-            observer.sent(frame)
+        self._observers.sent(frame)
         if isinstance(frame, FinalAnswer):
             _log_answer(frame)
 
@@ -313,16 +311,14 @@ class Conversation:
 
     def _start(self, effect: StartQuery) -> None:
         context = copy_context()
-        for observer in self._observers:
-            context.run(observer.started, effect)
+        context.run(self._observers.started, effect)
         self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()), context=context)
         self._queries.add(self._query)
         self._query.add_done_callback(self._queries.discard)
 
     def _cancel(self, effect: CancelQuery) -> None:
         _log_interrupt(self.session.session_id, effect)
-        for observer in self._observers:
-            observer.cancelled(effect)
+        self._observers.cancelled(effect)
         if self._query is not None:
             self._query.cancel()
             self._query = None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Protocol
 
 from app.metrics import Metrics, codes
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import Ack, Answer, Error, FinalAnswer, ServerMessage, Status, Timing
+from app.models.messages import CLIENT_TYPES, Ack, Answer, Error, FinalAnswer, ServerMessage, Status, Timing
+
+logger = logging.getLogger(__name__)
 
 # A sender may name any language: what is not here is `other`.
 LANGUAGES = frozenset({"en", "zh", "ja", "ko", "es", "fr", "de", "it", "und"})
@@ -32,6 +36,47 @@ class Observer(Protocol):
     def cancelled(self, effect: CancelQuery) -> None:
         """A query has ended without a final frame."""
         ...
+
+
+class Observers:
+    """All observers of one session as one: what one of them raises is logged, and concerns nobody else."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._all = observers
+
+    def attended(self) -> None:
+        for observer in self._all:
+            try:
+                observer.attended()
+            except Exception:
+                _log_failure(observer)
+
+    def sent(self, frame: ServerMessage) -> None:
+        for observer in self._all:
+            try:
+                observer.sent(frame)
+            except Exception:
+                _log_failure(observer)
+
+    def started(self, effect: StartQuery) -> None:
+        for observer in self._all:
+            try:
+                observer.started(effect)
+            except Exception:
+                _log_failure(observer)
+
+    def cancelled(self, effect: CancelQuery) -> None:
+        for observer in self._all:
+            try:
+                observer.cancelled(effect)
+            except Exception:
+                _log_failure(observer)
+
+
+def _log_failure(observer: Observer) -> None:
+    logger.exception("an observer failed: %s", type(observer).__name__)
 
 
 _current: ContextVar[Metrics | None] = ContextVar("metrics", default=None)
@@ -59,9 +104,7 @@ class AccountMetrics:
         self.opened = metrics.sessions_opened.labels(*self._tenant) if self._tenant else metrics.sessions_opened
         self.asked = metrics.asked.labels(provider, *self._tenant)
         self.gap = metrics.gap.observe
-        self.messages = {
-            kind: metrics.messages.labels(kind) for kind in ("asr_chunk", "control", "configure", "keepalive")
-        }
+        self.messages = {kind: metrics.messages.labels(kind) for kind in CLIENT_TYPES}
         for code in codes():  # shown from the beginning: the first failure is an increase, too
             metrics.questions.labels("failed", code, provider, *self._tenant)
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from app.models.session import SessionState
 from app.models.verdicts import Verdict
 from app.services.question_detector import judge
 from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
+from app.session_metrics import Observer, Observers, SessionMetrics
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import make_settings
@@ -130,6 +131,46 @@ async def test_a_provider_that_breaks_ends_its_answer_and_nothing_else(
         assert text_of(await client.ask("well?")) == "Text."
     if question in {"raise?", "usage?"}:
         assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("call", ["attended", "sent", "started", "cancelled"])
+async def test_an_observer_that_raises_is_logged_and_concerns_nobody_else(
+    rag: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("a bug of an observer")
+
+    monkeypatch.setattr(SessionMetrics, call, fail)
+    async with rag.connect() as client:
+        await client.control("instant_query", text="cling?")
+        await client.until(type="answer")
+        await client.control("cancel")
+        await client.settle()
+        provider.let_go.set()
+        assert text_of(await client.ask("well?")) == "Text."
+    failures = [record for record in caplog.records if record.name == "app.session_metrics"]
+    assert {record.getMessage() for record in failures} == {"an observer failed: SessionMetrics"}
+    assert all(record.exc_info for record in failures)
+
+
+def test_an_observer_that_raises_keeps_nothing_from_the_others() -> None:
+    class Broken:
+        def __getattr__(self, call: str) -> Any:
+            raise LookupError(call)
+
+    told: list[str] = []
+
+    class Sound:
+        def __getattr__(self, call: str) -> Any:
+            return lambda *_: told.append(call)
+
+    frame: Any = None
+    observers = Observers([cast(Observer, Broken()), cast(Observer, Sound())])
+    observers.attended()
+    observers.sent(frame)
+    observers.started(frame)
+    observers.cancelled(frame)
+    assert told == ["attended", "sent", "started", "cancelled"]
 
 
 async def test_half_a_character_of_a_provider_is_not_lost(rag: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
@@ -96,6 +96,7 @@ class Keepalive(ClientFrame):
 
 
 ClientMessage = AsrChunk | Control | Configure | Keepalive
+CLIENT_TYPES: tuple[str, ...] = tuple(frame.model_fields["type"].default for frame in get_args(ClientMessage))
 
 _CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
