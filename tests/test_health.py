@@ -57,6 +57,20 @@ async def test_ready_says_why_not(start: Serve) -> None:
         assert response.json() == {"status": "not_ready", "reason": reason, "checks": checks}
 
 
+async def test_who_asks_for_the_head_of_a_health_page_gets_its_status_without_a_body(start: Serve) -> None:
+    ready, not_ready = await start(), await start(dify_api_key=None)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for service, path, code in (
+            (ready, "/health", 200),
+            (ready, "/health/ready", 200),
+            (not_ready, "/health", 200),
+            (not_ready, "/health/ready", 503),
+        ):
+            response = await http.head(service.http_url + path)
+            assert (response.status_code, response.content) == (code, b"")
+            assert response.headers["content-type"] == "application/json"
+
+
 async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
     service = await start(dify_api_key=None, fallback_provider="local")
     async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
@@ -139,4 +153,6 @@ async def test_the_http_contract_is_published(start: Serve) -> None:
         contract = (await http.get("/openapi.json")).json()
         assert contract["info"]["title"] == "Kiosk"
         assert "/health/ready" in contract["paths"]
+        operations = [way["operationId"] for page in contract["paths"].values() for way in page.values()]
+        assert len(set(operations)) == len(operations)
         assert (await http.get("/docs")).status_code == 200

@@ -37,6 +37,7 @@ class Readiness(BaseModel):
     checks: dict[str, Check] = Field(description="Each thing that was looked at.")
 
 
+@router.head("", include_in_schema=False)
 @router.get("")
 async def health(runtime: RuntimeDep) -> Health:
     """Alive. Never waits for anything."""
@@ -51,6 +52,7 @@ async def health(runtime: RuntimeDep) -> Health:
     )
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready"}})
 async def ready(runtime: RuntimeDep, response: Response) -> Readiness:
     """Ready to answer questions, or 503 with the reason. Shows what is known already: no request asks Dify."""
