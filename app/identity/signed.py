@@ -52,6 +52,9 @@ def load_verify(settings: Settings) -> Verify | None:
                 leeway=LEEWAY,
                 options={"require": ["exp", "sub"]},
             )
+            # The library takes an empty one for none.
+            if settings.jwt_audience is None and claims.get("aud") is not None:
+                raise jwt.InvalidAudienceError
             return Claims.model_validate(claims)
         except jwt.InvalidTokenError as error:
             logger.info("a token is not valid: %s", type(error).__name__)

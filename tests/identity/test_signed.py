@@ -129,6 +129,8 @@ def test_clocks_may_differ_a_little_and_a_session_is_not_over_before_it_began(ga
         {"tenant": "acme\n"},
         {"tenant": "acme-ws-user-1"},
         {"aud": "another service"},
+        {"aud": ""},
+        {"aud": []},
     ],
 )
 def test_a_token_without_the_right_claims_is_refused(gate: Gate, changes: dict[str, Any]) -> None:
