@@ -28,6 +28,10 @@ def check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     # The header that would carry them carries the key.
     if url.username or url.password:
         raise ValueError("must not hold a user name or password")
+    # Paths are appended to it.
+    text = str(url)
+    if "?" in text or "#" in text or text.rstrip("/").endswith("/chat-messages"):
+        raise ValueError("must end where the API begins, as in https://dify.example/v1")
     return url
 
 

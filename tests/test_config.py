@@ -108,6 +108,27 @@ def test_a_base_url_with_credentials_is_refused_and_not_shown(
     assert "open-sesame" not in line
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "?key=open-sesame",
+        "?",
+        "#open-sesame",
+        "#",
+        "/chat-messages",
+        "/chat-messages/",
+        "/chat-messages?key=open-sesame",
+    ],
+)
+def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rest: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, DIFY_BASE_URL=f"https://dify.internal/v1{rest}")
+    assert "DIFY_BASE_URL: must end where the API begins, as in https://dify.example/v1" in line
+    assert "open-sesame" not in line
+
+
 def test_a_secret_of_signed_tokens_is_hidden_and_refused_unseen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
