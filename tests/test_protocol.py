@@ -413,6 +413,44 @@ async def test_equal_session_names_share_nothing(start: Serve, dify: StandInDify
     assert not dify.requests[1].conversation_id
 
 
+HALVES = [
+    (r"What is the price \ud83d of it?", "What is the price \ufffd of it?"),
+    (r"What is the price \uDE00 of it?", "What is the price \ufffd of it?"),
+    (r"What is the price \ude00\ud83d of it?", "What is the price \ufffd\ufffd of it?"),
+    (r"What is the price \ud83d\ud83d\ude00 of it?", "What is the price \ufffd\U0001f600 of it?"),
+    (r"What is the price \ud83d\ude00\ude00 of it?", "What is the price \U0001f600\ufffd of it?"),
+    (r"What is the price \ud83d\n of \\ud83d it?", "What is the price \ufffd\n of \\ud83d it?"),
+    (r"What is the price \ud83d\ude00 of it?", "What is the price \U0001f600 of it?"),
+]
+
+
+@pytest.mark.parametrize(("escaped", "heard"), HALVES)
+async def test_half_a_surrogate_pair_costs_no_words(
+    client: Client, dify: StandInDify, escaped: str, heard: str
+) -> None:
+    await client.send_raw(f'{{"type":"asr_chunk","text":"{escaped}","is_final":true,"id":"m1"}}')
+    frames = await client.until(type="status", stage="idle")
+    assert (frames[0]["type"], frames[0]["id"]) == ("ack", "m1")
+    assert heard in dify.requests[0].query
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        (r'{"type":"keepalive","id":"m1","\ud83d":1}', False),
+        (r'{"\ude00":"\ud83d","type":"keepalive","id":"m1"}', False),
+        (r'{"type":"configure","id":"m1","inputs":{"\ud83d":["\ude00"]},"speakers":["\ud83d"]}', False),
+        (r'{"type":"configure","id":"m1","inputs":"\ud83d"}', True),
+    ],
+)
+async def test_half_a_surrogate_pair_is_read_wherever_it_stands(client: Client, message: str, refused: bool) -> None:
+    await client.send_raw(message)
+    frame, *_ = await client.settle()
+    assert (frame["type"], frame["id"], frame.get("code")) == (
+        ("error", "m1", "INVALID_MESSAGE") if refused else ("ack", "m1", None)
+    )
+
+
 # Bad input: a coded error, no ack, and the session goes on
 
 BAD_MESSAGES: list[tuple[str | bytes, str, dict[str, Any] | None]] = [
@@ -425,7 +463,8 @@ BAD_MESSAGES: list[tuple[str | bytes, str, dict[str, Any] | None]] = [
     ('"text"', "INVALID_JSON", None),
     (b"\x00\x01", "INVALID_JSON", None),
     (b'{"type": "keepalive"}', "INVALID_JSON", None),
-    ('{"type": "asr_chunk", "text": "\\ud800"}', "INVALID_JSON", None),
+    ('{"type": "asr_chunk", "text": "\\ud8"}', "INVALID_JSON", None),
+    ('{"type": "asr_chunk", "text": "\\ud800}', "INVALID_JSON", None),
     ('{"type": "keepalive", "x": ' + "[" * 5000 + "]" * 5000 + "}", "INVALID_JSON", None),
     ("{}", "INVALID_MESSAGE", {"field": "type"}),
     ('{"type": null}', "INVALID_MESSAGE", {"field": "type"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
@@ -101,18 +102,35 @@ CLIENT_TYPES: tuple[str, ...] = tuple(frame.model_fields["type"].default for fra
 _CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
+_NOT_JSON = frozenset({"json_invalid", "string_unicode"})
+
+# A pair of surrogates, half of one, or any other escape: in this order, an escaped backslash begins nothing.
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+
+
 def parse(raw: str) -> ClientMessage:
-    """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it."""
+    """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it.
+
+    Half a surrogate pair, as of an emoji that was cut, counts as U+FFFD.
+    """
     try:
         message: ClientMessage = _CLIENT_MESSAGE.validator.validate_json(raw)
         return message
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
+    if problem["type"] in _NOT_JSON and (mended := _ESCAPE.sub(_mend, raw)) != raw:
+        return parse(mended)  # it has no halves any more
     raise _refusal(raw, problem["type"], problem["loc"], problem["msg"], problem["input"])
 
 
+def _mend(escape: re.Match[str]) -> str:
+    return r"\ufffd" if escape[1] else escape[0]
+
+
 def _refusal(raw: str, kind: str, loc: tuple[int | str, ...], problem: str, value: object) -> ClientError:
-    if kind in {"json_invalid", "string_unicode"}:
+    if kind in _NOT_JSON:
         return InvalidJson(f"The frame is not valid JSON: {problem.removeprefix('Invalid JSON: ')}.")
     message = from_json(raw)
     if not isinstance(message, dict):
