@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from pydantic_core import from_json
 
 from app.config import Settings
 from app.errors import (
@@ -26,7 +25,7 @@ from app.errors import (
     RagUnavailable,
 )
 from app.services.deadlines import Deadlines, Watch
-from app.services.dify_events import DifyAnswer, SseParser, merge_texts
+from app.services.dify_events import DifyAnswer, SseParser, merge_texts, read_json
 from app.services.rag import AnswerEvent, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport
@@ -243,7 +242,7 @@ class DifyClient:
     ) -> AsyncGenerator[AnswerEvent, None]:
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                body = from_json(await _read_body(response, MAX_BLOCKING_BYTES))
+                body = read_json(await _read_body(response, MAX_BLOCKING_BYTES))
         except TimeoutError as error:
             raise deadlines.error() from error
         except httpx.HTTPError as error:
@@ -334,7 +333,7 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
 
 def _error_code(body: bytes) -> str:
     try:
-        error: Any = from_json(body)
+        error: Any = read_json(body)
     except ValueError:
         return ""
     code = error.get("code") if isinstance(error, dict) else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,6 +27,7 @@ SNIPPET_CHARS = 300
 
 BOM = b"\xef\xbb\xbf"
 THINKING = "thinking"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SseParser:
@@ -83,6 +86,47 @@ def _data_of(block: bytes) -> bytes:
         return block[6:]
     lines = (line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(lines)
+
+
+def read_json(data: bytes) -> Any:
+    """Read JSON whatever its characters; raise `ValueError` if it is none.
+
+    Half a surrogate pair stays in its string, for the other half may come with the next text: see `mend`.
+    """
+    try:
+        return from_json(data)
+    except ValueError as error:
+        try:
+            # It takes halves of pairs and raw control characters; the other one is several times as fast.
+            return json.loads(data.decode(errors="replace"), strict=False)
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def mend(text: str) -> str:
+    """Make one character of two halves of a surrogate pair, and U+FFFD of a half alone, which has no UTF-8."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class PairJoiner:
+    """Mends a text that comes in pieces, which may cut a surrogate pair."""
+
+    def __init__(self) -> None:
+        self._held = ""  # the first half of a pair, at the end of the last piece
+
+    def feed(self, text: str) -> str:
+        """Take more text and return what of it is whole."""
+        text, self._held = self._held + text, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return mend(text)
+
+    def flush(self) -> str:
+        """Return what was held back: the text is over, so its other half does not come."""
+        held, self._held = self._held, ""
+        return mend(held)
 
 
 class ThinkFilter:
@@ -156,6 +200,7 @@ class DifyAnswer:
         self.is_closing = False
         self.is_over = False
         self._strip_think = strip_think
+        self._pairs = PairJoiner()
         self._think = ThinkFilter()
         self._has_shown = False
         self._has_said_thinking = False
@@ -168,7 +213,7 @@ class DifyAnswer:
     def feed(self, payload: bytes) -> Iterator[AnswerEvent]:
         """Take the data of one event; raise `RagError` when it ends the answer badly."""
         try:
-            event = from_json(payload)
+            event = read_json(payload)
         except ValueError as error:
             raise RagBrokenStream("an event of the stream is not JSON") from error
         if not isinstance(event, dict):
@@ -180,12 +225,12 @@ class DifyAnswer:
             yield ConversationNamed(name)
         match event.get("event"):
             case "message":
-                yield from self._message(_text(event, "answer"))
+                yield from self._message(_raw_text(event, "answer"))
             case "agent_message":
-                yield from self._agent_message(_text(event, "answer"))
+                yield from self._agent_message(_raw_text(event, "answer"))
             case "message_file":
                 # Newer Dify mislabels text deltas so once the message has a file (langgenius/dify #36990).
-                yield from self._show(_text(event, "answer"))
+                yield from self._show(self._pairs.feed(_raw_text(event, "answer")))
             case "message_replace":
                 yield from self._message_replace(event)
             case "reasoning_chunk":
@@ -220,9 +265,12 @@ class DifyAnswer:
 
     def _message(self, text: str) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:
-            yield from self._show(text)
-        elif _digest(text).digest() != self._agent_digest.digest():
+            yield from self._show(self._pairs.feed(text))
+            return
+        text = mend(text)
+        if _digest(text).digest() != self._agent_digest.digest():
             # After agent_message, one message repeats the whole answer: it confirms or corrects.
+            self._pairs = PairJoiner()
             if self._has_shown:
                 yield from self._replace(text)
             else:
@@ -232,6 +280,7 @@ class DifyAnswer:
     def _agent_message(self, text: str) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:
             self._agent_digest = _digest("")
+        text = self._pairs.feed(text)
         self._agent_digest.update(text.encode())
         yield from self._show(text)
 
@@ -239,9 +288,11 @@ class DifyAnswer:
         if event.get("reason") == "workflow_resumption_terminal":
             self._is_failing = True  # announces a failed workflow and only repeats the text
         else:
-            yield from self._replace(_text(event, "answer"))
+            yield from self._replace(_raw_text(event, "answer"))
 
     def _replace(self, text: str) -> Iterator[AnswerEvent]:
+        self._pairs = PairJoiner()
+        text = self._pairs.feed(text)
         self._think = ThinkFilter()
         if self._agent_digest is not None:
             self._agent_digest = _digest(text)
@@ -282,6 +333,7 @@ class DifyAnswer:
         return self._message_end is not None and self._has_shown and not self._is_failing
 
     def _end(self) -> Iterator[AnswerEvent]:
+        yield from self._show(self._pairs.flush())
         if self._strip_think and (held := self._think.flush()):
             yield TextDelta(held)
         metadata = _object(self._message_end or {}, "metadata")
@@ -312,6 +364,10 @@ def _digest(text: str) -> hashlib.blake2b:
 
 
 def _text(event: dict[str, Any], key: str) -> str:
+    return mend(_raw_text(event, key))
+
+
+def _raw_text(event: dict[str, Any], key: str) -> str:
     value = event.get(key)
     return value if isinstance(value, str) else ""
 

@@ -417,6 +417,24 @@ async def test_json_is_read_though_a_stream_was_asked_for(dify: StandInDify) -> 
     assert (await hear_once(dify)).text == "Hi"
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [(rb"a \ud83d b", "a \ufffd b"), (rb"\ud83d\ude00", "😀"), (rb"a \ud83d", "a \ufffd"), (b"a \xff", "a \ufffd")],
+)
+async def test_a_blocking_answer_survives_a_character_that_is_none(answer: bytes, text: str) -> None:
+    heard = await hear_replies(Replies(httpx.Response(200, headers=JSON, content=b'{"answer":"%b"}' % answer)))
+
+    assert heard.error is None
+    assert heard.text == text
+
+
+async def test_an_error_is_known_by_its_code_though_its_message_holds_half_an_emoji() -> None:
+    gone = rb'{"code":"not_found","message":"\ud83d"}'
+    dify = Replies(httpx.Response(404, headers=JSON, content=gone))
+
+    assert (await hear_replies(dify, Question("And?", "someone", "c"))).text == "Hi"
+
+
 @pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream;charset=UTF-8"])
 async def test_a_stream_is_read_though_json_was_asked_for(content_type: str) -> None:
     dify = Replies(httpx.Response(200, headers={"Content-Type": content_type}, content=HI))
