@@ -231,6 +231,8 @@ class DifyClient:
         except TimeoutError as error:
             if answer.is_closing:
                 return None
+            if not answer.is_readable:
+                raise RagBrokenStream("not one event of the stream could be read") from error
             raise watch.deadlines.error() from error
         except httpx.HTTPError as error:
             if answer.is_closing:

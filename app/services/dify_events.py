@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from app.services.rag import (
     TextDelta,
     TextReplaced,
 )
+
+logger = logging.getLogger(__name__)
 
 # A node's output is one line and can reach megabytes; more than this is not a Dify event.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -101,6 +104,14 @@ def read_json(data: bytes) -> Any:
             return json.loads(data.decode(errors="replace"), strict=False)
         except (ValueError, RecursionError):
             raise error from None
+
+
+def _read_event(data: bytes) -> dict[str, Any] | None:
+    try:
+        event = read_json(data)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def mend(text: str) -> str:
@@ -190,7 +201,8 @@ class DifyAnswer:
 
     `task_id` is what a stop call needs, None until an event names it. `texts` counts the texts that came, thoughts
     included: what the deadlines look at. `is_closing`: one of a chatflow's two closing events has come, the other may
-    never come. `is_over`: Dify is done with this answer.
+    never come. `is_over`: Dify is done with this answer. `is_readable`: of all events so far, one could be read, or
+    there were none.
     """
 
     def __init__(self, *, strip_think: bool = True) -> None:
@@ -199,6 +211,8 @@ class DifyAnswer:
         self.texts = 0
         self.is_closing = False
         self.is_over = False
+        self.is_readable = True
+        self._has_read = self._has_skipped = False
         self._strip_think = strip_think
         self._pairs = PairJoiner()
         self._think = ThinkFilter()
@@ -212,12 +226,11 @@ class DifyAnswer:
 
     def feed(self, payload: bytes) -> Iterator[AnswerEvent]:
         """Take the data of one event; raise `RagError` when it ends the answer badly."""
-        try:
-            event = read_json(payload)
-        except ValueError as error:
-            raise RagBrokenStream("an event of the stream is not JSON") from error
-        if not isinstance(event, dict):
-            raise RagBrokenStream("an event of the stream is not a JSON object")
+        event = _read_event(payload)
+        if event is None:
+            self._skip()
+            return
+        self._has_read = self.is_readable = True
         if self.task_id is None:
             self.task_id = _text(event, "task_id") or None
         if self.conversation_id is None and (name := _text(event, "conversation_id")):
@@ -259,9 +272,16 @@ class DifyAnswer:
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after a closing event."""
         if not self.is_closing:
-            raise RagBrokenStream("the stream ended without a closing event")
+            what = "without a closing event" if self.is_readable else "and not one event of it could be read"
+            raise RagBrokenStream(f"the stream ended {what}")
         self.is_over = True
         yield from self._end()
+
+    def _skip(self) -> None:
+        self.is_readable = self._has_read
+        if not self._has_skipped:
+            self._has_skipped = True
+            logger.warning("an event of the stream is no JSON object: it is skipped, and all others like it")
 
     def _message(self, text: str) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:

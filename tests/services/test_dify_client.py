@@ -1122,6 +1122,25 @@ async def test_text_that_came_in_the_same_read_as_a_failure_goes_out_first(garba
     assert heard.events == [ConversationNamed(events.Ids().conversation_id), TextDelta("Partial")]
 
 
+@pytest.mark.parametrize(
+    "garbage", [b"data: ping\n\n", b"data: null\n\n", b"data: nonsense\n\n", b"event: ping\ndata: ping\n\n"]
+)
+async def test_events_that_cannot_be_read_cost_no_answer(dify: StandInDify, garbage: bytes) -> None:
+    dify.will([send(garbage), answer("One", send(garbage), " two")])
+    heard = await hear_once(dify)
+
+    assert heard.text == "One two"
+    assert isinstance(heard.end, AnswerEnd)
+    assert dify.stops == []
+
+
+async def test_a_stream_of_nothing_that_can_be_read_is_broken_at_its_deadline(dify: StandInDify) -> None:
+    dify.will([send(b"data: nonsense\n\n"), pings_forever(0.02)])
+    heard = await hear_once(dify, dify_timeout=0.1)
+
+    assert type(heard.error) is RagBrokenStream
+
+
 async def test_chunks_that_are_none_end_the_answer() -> None:
     # aiohttp 3.14 tells its reader nothing of them: the deadline does.
     first = events.stream(message("Hi"))

@@ -562,17 +562,54 @@ def test_a_stream_that_ends_without_a_closing_event_is_broken(items: list[Event 
     assert not heard.answer.is_over
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [b"data: {\n\n", b"data: nonsense\n\n", b"data: [1]\n\n", b"data: 7\n\n",
-     b"data: " + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n\n", b'data: {"a":"\n\n'],
-    ids=["cut", "no JSON", "array", "number", "deep", "cut string"],
-)  # fmt: skip
-def test_garbage_breaks_the_stream_after_the_text_that_came(garbage: bytes) -> None:
-    heard = hear(message("Hi"), garbage, message_end())
+GARBAGE = {
+    "ping": b"data: ping\n\n",
+    "null": b"data: null\n\n",
+    "done": b"data: [DONE]\n\n",
+    "cut": b"data: {\n\n",
+    "no JSON": b"data: nonsense\n\n",
+    "array": b"data: [1]\n\n",
+    "number": b"data: 7\n\n",
+    "string": b'data: "message"\n\n',
+    "deep": b"data: " + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n\n",
+    "cut string": b'data: {"a":"\n\n',
+    "zeros": b"data: \x00\x00\xff\xfe\n\n",
+    "HTML": b"data: <html>\ndata: Sorry\n\n",
+}
+"""Events that nobody can read."""
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_an_event_that_cannot_be_read_is_skipped(garbage: bytes) -> None:
+    heard = hear(garbage, message("Hi"), garbage, message(" there"), garbage, message_end())
+
+    assert heard.error is None
+    assert heard.texts == [TextDelta("Hi"), TextDelta(" there")]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_a_stream_of_nothing_that_can_be_read_is_broken(garbage: bytes) -> None:
+    heard = hear(garbage, PING, garbage)
 
     assert type(heard.error) is RagBrokenStream
-    assert heard.text == "Hi"
+    assert "not one event" in str(heard.error)
+    assert not heard.answer.is_readable
+
+
+def test_one_event_that_can_be_read_makes_a_stream_readable_whatever_comes_before_and_after() -> None:
+    answer = DifyAnswer()
+    assert answer.is_readable
+
+    for payload, is_readable in [(b"ping", False), (b"{}", True), (b"null", True)]:
+        list(answer.feed(payload))
+        assert answer.is_readable is is_readable
+
+
+def test_what_cannot_be_read_is_logged_once_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    hear(b"data: marzipan\n\n" * 50, message("Hi"), b"data: marzipan\n\n", message_end())
+
+    assert len(caplog.records) == 1
+    assert "marzipan" not in caplog.text
 
 
 def test_numbers_that_are_none_do_no_harm() -> None:
@@ -1063,6 +1100,18 @@ def test_an_invented_stream_is_heard_however_it_is_cut(name: str, data: st.DataO
     borders = data.draw(st.lists(st.integers(0, len(recording.body)), max_size=30))
 
     recording.check(hear_bytes(cut_at(recording.body, borders)), recording.spoken)
+
+
+@given(name=st.sampled_from(sorted(set(OWN) - {"cut"})), data=st.data())
+def test_garbage_between_its_events_changes_no_stream(name: str, data: st.DataObject) -> None:
+    recording = OWN[name]
+    end = b"\r\n\r\n" if b"\r" in recording.body else b"\n\n"
+    blocks = [block + end for block in recording.body.split(end)[:-1]]
+    garbage = st.lists(st.sampled_from(list(GARBAGE.values())), max_size=3).map(b"".join)
+    body = b"".join(block + data.draw(garbage) for block in blocks)
+    before = b"" if name == "proxied" else data.draw(garbage)  # its BOM comes first
+
+    recording.check(hear_bytes([before + body]), recording.spoken)
 
 
 @pytest.mark.skipif(not RECORDED, reason="the recorded streams (../shared/dify-streams) are not here")
