@@ -206,15 +206,15 @@ class DifyClient:
                     if chunk is None:
                         events.extend(answer.end_of_stream())
                     else:
-                        for payload in parser.feed(chunk):
-                            events.extend(answer.feed(payload))
+                        for event in parser.feed(chunk):
+                            events.extend(answer.feed(*event))
                             if answer.is_over:
                                 break
                 except RagError as error:
                     failure = error  # what came with it in the same read goes out first
                 began = now()
-                for event in merge_texts(events):
-                    yield event
+                for told in merge_texts(events):
+                    yield told
                 if failure is not None:
                     raise failure
                 if answer.texts > texts:

@@ -32,7 +32,7 @@ def cut_at(data: bytes, borders: Iterable[int]) -> list[bytes]:
 
 def parsed(chunks: Iterable[bytes]) -> list[bytes]:
     parser = SseParser()
-    return [payload for chunk in chunks for payload in parser.feed(chunk)]
+    return [data for chunk in chunks for data, _ in parser.feed(chunk)]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,24 @@ def test_an_event_stream_is_read_as_the_standard_says_wherever_it_is_cut(body: b
         assert parsed(cut_at(body, [border])) == payloads
 
 
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b"data: 1\n\n", b""),
+        (b"data: {}\n\n", b""),
+        (b"event: error\ndata: 1\n\n", b"error"),
+        (b"data: {}\nevent:error\n\n", b"error"),
+        (b"event: a\nevent: error\ndata: 1\n\n", b"error"),
+        (b"event: ping\n\ndata: 1\n\n", b""),
+        (b"event\ndata: 1\nevents: a\n\n", b""),
+    ],
+)
+def test_an_event_has_the_name_that_stands_in_its_block(body: bytes, name: bytes) -> None:
+    parser = SseParser()
+
+    assert [found for byte in body for _, found in parser.feed(bytes([byte]))] == [name]
+
+
 def test_an_empty_read_between_cr_and_lf_changes_nothing() -> None:
     assert parsed([b"data: 1\r", b"", b"\n\r", b"", b"\ndata: 2\r\n\r\n"]) == [b"1", b"2"]
 
@@ -84,9 +102,9 @@ def test_an_event_comes_out_with_the_byte_that_ends_it() -> None:
     parser = SseParser()
 
     assert parser.feed(b"data: 1\r\n") == []
-    assert parser.feed(b"\r") == [b"1"]
+    assert parser.feed(b"\r") == [(b"1", b"")]
     assert parser.feed(b"\ndata: 2\n") == []
-    assert parser.feed(b"\n") == [b"2"]
+    assert parser.feed(b"\n") == [(b"2", b"")]
 
 
 field_lines = st.sampled_from(
@@ -261,8 +279,8 @@ def hear_bytes(chunks: Iterable[bytes], *, strip_think: bool = True) -> Heard:
     parser = SseParser()
     try:
         for chunk in chunks:
-            for payload in parser.feed(chunk):
-                heard.events.extend(heard.answer.feed(payload))
+            for event in parser.feed(chunk):
+                heard.events.extend(heard.answer.feed(*event))
                 if heard.answer.is_over:
                     return heard
         heard.events.extend(heard.answer.end_of_stream())
@@ -603,6 +621,50 @@ def test_one_event_that_can_be_read_makes_a_stream_readable_whatever_comes_befor
     for payload, is_readable in [(b"ping", False), (b"{}", True), (b"null", True)]:
         list(answer.feed(payload))
         assert answer.is_readable is is_readable
+
+
+def named(name: str, data: str | Event) -> bytes:
+    return f"event: {name}\ndata: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+
+
+QUOTA = {"code": "provider_quota_exceeded", "message": "quota", "status": 400}
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (named("error", QUOTA), "provider_quota_exceeded"),
+        (named("error", QUOTA | {"event": None}), "provider_quota_exceeded"),
+        (named("error", QUOTA | {"event": ""}), "provider_quota_exceeded"),
+        (named("error", {}), "without a code"),
+        (named("error", "out of order"), "without a code"),
+        (named("error", "null"), "without a code"),
+        (named("message", QUOTA | {"event": "error"}), "provider_quota_exceeded"),
+        (named("workflow_paused", {"data": {}}), "person"),
+    ],
+)
+def test_an_event_that_is_named_outside_its_data_alone_is_what_it_is_called(failure: bytes, code: str) -> None:
+    heard = hear(message("Half "), failure, message("more"), message_end())
+
+    assert type(heard.error) is RagFailed
+    assert code in str(heard.error)
+    assert heard.text == "Half "
+
+
+def test_texts_and_their_end_may_be_named_outside_too() -> None:
+    heard = hear(named("message", {"answer": "Hi"}), named("error", message(" there")), named("message_end", {}))
+
+    assert heard.text == "Hi there"
+    assert heard.answer.is_over
+
+
+@pytest.mark.parametrize("data", ["ping", "null", "{}", "7"])
+def test_a_ping_with_data_is_a_ping(data: str, caplog: pytest.LogCaptureFixture) -> None:
+    heard = hear(named("ping", data), message("Hi"), named("ping", data), message_end())
+
+    assert heard.texts == [TextDelta("Hi")]
+    assert caplog.records == []
+    assert hear(named("ping", data)).answer.is_readable
 
 
 def test_what_cannot_be_read_is_logged_once_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
