@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 # A node's output is one line and can reach megabytes; more than this is not a Dify event.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 SNIPPET_CHARS = 300
+# Dify nests nothing deeper than two levels in its usage.
+MAX_USAGE_DEPTH = 20
 
 SseEvent = tuple[bytes, bytes]
 """The data of an event and its name, mostly empty: Dify names its events inside the data."""
@@ -374,7 +376,7 @@ class DifyAnswer:
         yield AnswerEnd(
             conversation_id=self.conversation_id,
             sources=tuple(_sources(metadata.get("retriever_resources"))),
-            usage={key: value for key, value in _object(metadata, "usage").items() if _is_plain(value)} or None,
+            usage=_plain(_object(metadata, "usage")) or None,
             incomplete=self._workflow_status == "stopped",
         )
 
@@ -416,6 +418,21 @@ def _is_plain(value: object) -> bool:
     return not isinstance(value, int | float) or -1e300 < value < 1e300
 
 
+def _plain(value: Any, depth: int = MAX_USAGE_DEPTH) -> Any:
+    """What JSON can say of this, null for the rest."""
+    if not depth:
+        return None
+    match value:
+        case dict():
+            return {mend(key): _plain(each, depth - 1) for key, each in value.items()}
+        case list():
+            return [_plain(each, depth - 1) for each in value]
+        case str():
+            return mend(value)
+        case _:
+            return value if _is_plain(value) else None
+
+
 def _sources(resources: object) -> Iterator[Source]:
     """Read the citations; an app without them sends null, an empty list or nothing."""
     if not isinstance(resources, list):
@@ -423,7 +440,7 @@ def _sources(resources: object) -> Iterator[Source]:
     for number, item in enumerate((item for item in resources if isinstance(item, dict)), start=1):
         position, score = item.get("position"), item.get("score")
         yield Source(
-            position=position if isinstance(position, int) else number,
+            position=position if isinstance(position, int) and _is_plain(position) else number,
             title=_text(item, "document_name") or _text(item, "title"),
             source=_text(item, "dataset_name"),
             score=score if isinstance(score, int | float) and _is_plain(score) else None,

@@ -1182,11 +1182,45 @@ def test_a_recorded_stream_is_heard_wherever_it_is_cut(name: str) -> None:
     check_wherever_cut(RECORDED[name])
 
 
-def test_numbers_that_json_does_not_have_do_not_spoil_the_answer() -> None:
-    answer = DifyAnswer()
-    list(answer.feed(b'{"event": "message", "answer": "Hi"}'))
-    metadata = '{"usage": {"latency": NaN, "total_tokens": 3}, "retriever_resources": [{"score": 1%s}]}' % ("0" * 400)
-    (end,) = answer.feed(b'{"event": "message_end", "metadata": %s}' % metadata.encode())
-    assert isinstance(end, AnswerEnd)
-    assert end.usage == {"total_tokens": 3}
-    assert end.sources[0].score is None
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    ("usage", "plain"),
+    [
+        ('{"latency": NaN, "total_tokens": 3}', {"latency": None, "total_tokens": 3}),
+        ('{"a": {"b": 1e999, "c": 1}}', {"a": {"b": None, "c": 1}}),
+        ('{"a": [1, NaN, [{"b": -Infinity}]]}', {"a": [1, None, [{"b": None}]]}),
+        (f'{{"a": {{"b": {HUGE}}}}}', {"a": {"b": None}}),
+        (r'{"a\ud83d": {"b": ["\ud83d", "\ud83d\ude00"]}}', {"a\ufffd": {"b": ["\ufffd", "😀"]}}),
+        ('{"a": null, "b": true, "c": "", "d": {}}', {"a": None, "b": True, "c": "", "d": {}}),
+    ],
+)
+@pytest.mark.parametrize("is_blocking", [False, True], ids=["streaming", "blocking"])
+def test_usage_that_json_cannot_say_is_null_and_spoils_no_answer(
+    usage: str, plain: dict[str, Any], is_blocking: bool
+) -> None:
+    body = f'{{"event": "message_end", "answer": "Hi", "metadata": {{"usage": {usage}}}}}'
+    if is_blocking:
+        heard = hear_blocking(dify_events.read_json(body.encode()))
+    else:
+        heard = hear(message("Hi"), f"data: {body}\n\n".encode())
+
+    assert heard.end.usage == plain
+    assert heard.text == "Hi"
+    json.dumps(heard.end.usage, allow_nan=False).encode()
+
+
+def test_usage_of_any_depth_ends_somewhere() -> None:
+    deep = b'{"usage": ' + b'{"a": ' * 150 + b"1" + b"}" * 151
+    heard = hear(message("Hi"), b'data: {"event": "message_end", "metadata": ' + deep + b"}\n\n")
+
+    assert json.dumps(heard.end.usage).count("{") == dify_events.MAX_USAGE_DEPTH
+
+
+def test_numbers_that_json_does_not_have_do_not_spoil_the_sources() -> None:
+    cited = f'[{{"score": {HUGE}, "position": {HUGE}}}, {{"score": NaN}}, {{"score": 1e999, "position": 7}}]'
+    end = f'{{"event": "message_end", "metadata": {{"retriever_resources": {cited}}}}}'
+    heard = hear(message("Hi"), f"data: {end}\n\n".encode())
+
+    assert [(source.position, source.score) for source in heard.end.sources] == [(1, None), (2, None), (7, None)]
