@@ -25,7 +25,7 @@ from app.errors import (
     RagUnavailable,
 )
 from app.services.deadlines import Deadlines, Watch
-from app.services.dify_events import DifyAnswer, SseParser, merge_texts, read_json
+from app.services.dify_events import DifyAnswer, SseParser, mend, merge_texts, read_json
 from app.services.rag import AnswerEvent, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport
@@ -303,19 +303,23 @@ class _Retryable(Exception):
 async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
     """Raise what a status other than 200 means."""
     try:
-        code = _error_code(await _read_body(response, MAX_ERROR_BYTES))
+        code, message = _error_of(await _read_body(response, MAX_ERROR_BYTES))
     except httpx.HTTPError:
-        code = ""
+        code = message = ""
     finally:
         await response.aclose()
     status = response.status_code
     what = f"Dify answers {status} {code or 'without a code'}"
     if status == 404 and code == "not_found" and had_conversation:
         raise _ConversationGone
+    is_crowded = code == "too_many_requests"
+    # So say 0.15 and 1.14 what others say with 429: more questions at once than the app may have.
+    if status == 400 and code == "invalid_param" and message.startswith("Too many requests"):
+        status, is_crowded = 429, True
     if status == 429:
         limited = RagRateLimited(what)
         # rate_limit_error is a quota and a page is the edge's own limit: neither goes away in seconds.
-        raise _Retryable(limited, _retry_after(response)) if code == "too_many_requests" else limited
+        raise _Retryable(limited, _retry_after(response)) if is_crowded else limited
     if status in {502, 503, 504}:
         raise _Retryable(RagUnavailable(what), _retry_after(response))
     if 400 <= status < 500:
@@ -333,13 +337,16 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _error_code(body: bytes) -> str:
+def _error_of(body: bytes) -> tuple[str, str]:
+    """The code and the message of Dify's error, empty where there is none."""
     try:
         error: Any = read_json(body)
     except ValueError:
-        return ""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, str) else ""
+        return "", ""
+    if not isinstance(error, dict):
+        return "", ""
+    code, message = error.get("code"), error.get("message")
+    return mend(code) if isinstance(code, str) else "", message if isinstance(message, str) else ""
 
 
 def _retry_after(response: httpx.Response) -> float:

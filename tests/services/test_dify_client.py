@@ -599,6 +599,64 @@ async def test_without_retries_a_passing_refusal_is_final(status: int, code: str
     assert len(dify.requests) == 1
 
 
+CROWDED = "Too many requests. Please try again later. The current maximum concurrent requests allowed is 1."
+
+
+def crowded(message: str = CROWDED, code: str = "invalid_param", **headers: str) -> httpx.Response:
+    """What two real versions say when the app has as many questions as it may have."""
+    return httpx.Response(400, json={"code": code, "message": message, "status": 400}, headers=headers)
+
+
+async def test_a_crowded_app_that_says_400_is_asked_again() -> None:
+    dify = Replies(crowded())
+
+    assert (await hear_replies(dify)).text == "Hi"
+    assert len(dify.requests) == 2
+
+
+async def test_an_app_that_stays_crowded_is_rate_limited() -> None:
+    dify = Replies(*[crowded()] * 3)
+    heard = await hear_replies(dify)
+
+    assert type(heard.error) is RagRateLimited
+    assert len(dify.requests) == 3
+
+
+async def test_a_crowded_app_is_not_waited_for_beyond_the_deadline() -> None:
+    dify = Replies(crowded(**{"Retry-After": "3600"}))
+    heard = await hear_replies(dify)
+
+    assert type(heard.error) is RagRateLimited
+    assert len(dify.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [crowded("No: Too many requests"), crowded("x is required"), crowded(code="bad_request"), crowded(message="")],
+    ids=["elsewhere in the message", "another message", "another code", "no message"],
+)
+async def test_any_other_400_is_a_refusal(reply: httpx.Response) -> None:
+    dify = Replies(reply)
+    heard = await hear_replies(dify)
+
+    assert type(heard.error) is RagRejected
+    assert len(dify.requests) == 1
+
+
+async def test_the_place_of_a_question_that_ends_is_waited_for(dify: StandInDify) -> None:
+    dify.concurrency_limit = 1
+    dify.says_crowded_with = 400
+    go = asyncio.Event()
+    dify.will(answer("One", wait(go)))
+    async with client_of(dify) as client:
+        first = asyncio.create_task(hear(client))
+        await dify.asked()
+        second = asyncio.create_task(hear(client))
+        await dify.asked(2)
+        go.set()
+        assert [(await task).text for task in (first, second)] == ["One", "Stand-in answer."]
+
+
 async def test_the_last_of_several_failures_is_reported_and_its_cause_kept() -> None:
     dify = Replies(refusal(503, None), refusal(429, "too_many_requests"), httpx.ConnectError("refused"))
     heard = await hear_replies(dify)

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
 from aiohttp import web
 
@@ -80,6 +80,8 @@ class StandInDify:
         self.style: Style = style
         self.default = default
         self.concurrency_limit: int | None = None
+        self.says_crowded_with: Literal[400, 429] = 429
+        """The status beyond `concurrency_limit`: 0.15 and 1.14 say 400 `invalid_param`."""
         self.drops_kept_alive = False
         """Close a kept-alive connection, unanswered, when the next request arrives on it."""
 
@@ -313,7 +315,9 @@ class StandInDify:
         if limit is None or self.running < limit:
             return None
         text = f"The current maximum concurrent requests allowed is {limit}."
-        return error_response(429, "too_many_requests", f"Too many requests. Please try again later. {text}")
+        status = self.says_crowded_with
+        code = "too_many_requests" if status == 429 else "invalid_param"
+        return error_response(status, code, f"Too many requests. Please try again later. {text}")
 
     async def _question(
         self, recorded: Recorded, request: web.BaseRequest, transport: asyncio.Transport

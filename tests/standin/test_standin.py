@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -449,8 +449,12 @@ async def test_the_stop_call_can_be_late_fail_or_be_in_vain(dify: StandInDify, h
     await dify.hung_up()
 
 
-async def test_a_limit_refuses_the_crowd(dify: StandInDify, http: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize(("status", "code"), [(429, "too_many_requests"), (400, "invalid_param")])
+async def test_a_limit_refuses_the_crowd(
+    dify: StandInDify, http: httpx.AsyncClient, status: Literal[400, 429], code: str
+) -> None:
     dify.concurrency_limit = 1
+    dify.says_crowded_with = status
     go = asyncio.Event()
     dify.will(answer("One", wait(go)))
     first = asyncio.create_task(ask(http))
@@ -459,7 +463,7 @@ async def test_a_limit_refuses_the_crowd(dify: StandInDify, http: httpx.AsyncCli
     refused = await ask(http)
     go.set()
 
-    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert (await first).status_code == 200
     assert (await ask(http)).status_code == 200
 
