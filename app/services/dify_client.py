@@ -303,12 +303,12 @@ class _Retryable(Exception):
 async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
     """Raise what a status other than 200 means."""
     try:
-        code, message = _error_of(await _read_body(response, MAX_ERROR_BYTES))
+        body = await _read_body(response, MAX_ERROR_BYTES)
     except httpx.HTTPError:
-        code = message = ""
+        body = b""
     finally:
         await response.aclose()
-    status = response.status_code
+    status, (code, message) = response.status_code, _error_of(body)
     what = f"Dify answers {status} {code or 'without a code'}"
     if status == 404 and code == "not_found" and had_conversation:
         raise _ConversationGone
@@ -320,9 +320,9 @@ async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
         limited = RagRateLimited(what)
         # rate_limit_error is a quota and a page is the edge's own limit: neither goes away in seconds.
         raise _Retryable(limited, _retry_after(response)) if is_crowded else limited
-    if status in {502, 503, 504}:
+    if status in {408, 502, 503, 504}:
         raise _Retryable(RagUnavailable(what), _retry_after(response))
-    if 400 <= status < 500:
+    if 400 <= status < 500 and not _is_page(response, body):
         logger.warning("the question was refused: %s", what)
         raise RagRejected(what)
     raise RagUnavailable(what)
@@ -335,6 +335,11 @@ async def _read_body(response: httpx.Response, limit: int) -> bytes:
         if len(body) > limit:
             raise httpx.DecodingError(f"the body has more than {limit} bytes")
     return bytes(body)
+
+
+def _is_page(response: httpx.Response, body: bytes) -> bool:
+    """Whether somebody else answers in Dify's place, as a firewall or a proxy does: Dify's errors are JSON."""
+    return "html" in response.headers.get("content-type", "").lower() or body.lstrip().startswith(b"<")
 
 
 def _error_of(body: bytes) -> tuple[str, str]:

@@ -538,14 +538,17 @@ STATUSES: list[tuple[int, str | None, type[RagError]]] = [
     (400, "invalid_param", RagRejected),
     (400, "bad_request", RagRejected),
     (400, "provider_quota_exceeded", RagRejected),
-    (400, None, RagRejected),
+    (400, None, RagUnavailable),
     (401, "unauthorized", RagRejected),
+    (401, None, RagUnavailable),
     (403, "forbidden", RagRejected),
-    (403, None, RagRejected),
+    (403, None, RagUnavailable),
     (404, "not_found", RagRejected),
-    (404, None, RagRejected),
+    (404, None, RagUnavailable),
     (413, "file_too_large", RagRejected),
     (415, "unsupported_media_type", RagRejected),
+    (418, None, RagUnavailable),
+    (451, None, RagUnavailable),
     (429, "rate_limit_error", RagRateLimited),
     (429, None, RagRateLimited),
     (500, "internal_server_error", RagUnavailable),
@@ -573,6 +576,8 @@ async def test_a_status_is_its_error_and_is_not_asked_again(
 
 PASSING: list[tuple[int, str | None, type[RagError]]] = [
     (429, "too_many_requests", RagRateLimited),
+    (408, None, RagUnavailable),
+    (408, "request_timeout", RagUnavailable),
     (502, None, RagUnavailable),
     (503, None, RagUnavailable),
     (503, "internal_server_error", RagUnavailable),
@@ -725,16 +730,37 @@ async def test_a_good_status_with_another_body_is_an_error(response: httpx.Respo
 
 
 @pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (httpx.Response(403, content=b" \n<!DOCTYPE html><p>No.</p>"), RagUnavailable),
+        (httpx.Response(403, text="No.", headers={"Content-Type": "Text/HTML; charset=utf-8"}), RagUnavailable),
+        (httpx.Response(403, content=b"", headers={"Content-Type": "text/html"}), RagUnavailable),
+        (httpx.Response(403, content=b"<?xml version='1.0'?><Error/>"), RagUnavailable),
+        (httpx.Response(403, html="<p>" + "x" * dify_client.MAX_ERROR_BYTES), RagUnavailable),
+        (httpx.Response(403, text="No."), RagRejected),
+        (httpx.Response(403, content=b""), RagRejected),
+        (httpx.Response(403, json={"message": "<html>"}), RagRejected),
+    ],
+    ids=["no type", "no tags", "empty", "XML", "long", "text", "nothing", "JSON"],
+)
+async def test_a_page_is_a_proxys_and_no_refusal_of_dify(reply: httpx.Response, error: type[RagError]) -> None:
+    dify = Replies(reply)
+
+    assert type((await hear_replies(dify)).error) is error
+    assert len(dify.requests) == 1
+
+
+@pytest.mark.parametrize(
     "reply",
     [
-        httpx.Response(404, html="<html>Not Found</html>"),
+        httpx.Response(404, text="404 page not found"),
         httpx.Response(404, json={"code": "app_not_found", "message": "No.", "status": 404}),
         httpx.Response(404, json=["not_found"]),
         httpx.Response(404, json={"code": 404}),
         httpx.Response(404, content=b'{"code":"not_found"' + b" " * dify_client.MAX_ERROR_BYTES + b"}", headers=JSON),
         httpx.Response(400, json={"code": "not_found", "message": "No.", "status": 400}),
     ],
-    ids=["HTML", "other code", "array", "number", "too long", "400"],
+    ids=["text", "other code", "array", "number", "too long", "400"],
 )
 async def test_only_a_conversation_that_is_gone_is_renewed(reply: httpx.Response) -> None:
     dify = Replies(reply)
