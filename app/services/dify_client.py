@@ -18,6 +18,7 @@ from app.config import Settings
 from app.errors import (
     RagBrokenStream,
     RagError,
+    RagFailed,
     RagNotConfigured,
     RagRateLimited,
     RagRejected,
@@ -322,6 +323,8 @@ async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
         raise _Retryable(limited, _retry_after(response)) if is_crowded else limited
     if status in {408, 502, 503, 504}:
         raise _Retryable(RagUnavailable(what), _retry_after(response))
+    if status == 400 and code == "invalid_param" and message.startswith("Run failed"):
+        raise RagFailed("Dify reports that the run failed")  # what a stream says with an event
     if 400 <= status < 500 and not _is_page(response, body):
         logger.warning("the question was refused: %s", what)
         raise RagRejected(what)

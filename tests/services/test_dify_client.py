@@ -449,12 +449,25 @@ async def test_a_stream_is_read_though_json_was_asked_for(content_type: str) -> 
         (raw(b"[]"), RagBrokenStream),
         (raw(b"{}"), RagFailed),
         (raw(b'{"paused_nodes":["n"],"status":"paused"}'), RagFailed),
-        (chatflow_failed(), RagRejected),
+        (chatflow_failed(), RagFailed),
+        (chatflow_failed("Half"), RagFailed),
+        (status(400, {"code": "bad_request", "message": "Run failed: no", "status": 400}), RagRejected),
         (error_event(), RagRejected),
         (status(500), RagUnavailable),
         (close_before_head(), RagUnavailable),
     ],
-    ids=["cut JSON", "no object", "no answer", "paused", "failed", "model error", "500", "closed"],
+    ids=[
+        "cut JSON",
+        "no object",
+        "no answer",
+        "paused",
+        "failed",
+        "failed after text",
+        "other code",
+        "model error",
+        "500",
+        "closed",
+    ],
 )
 async def test_a_blocking_failure_has_its_code(dify: StandInDify, script: Script, error: type[RagError]) -> None:
     dify.will(script)
