@@ -35,6 +35,7 @@ SseEvent = tuple[bytes, bytes]
 
 BOM = b"\xef\xbb\xbf"
 THINKING = "thinking"
+WAITS = "the workflow waits for a person"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -280,10 +281,10 @@ class DifyAnswer:
                 yield from self._close()
             case "workflow_paused":
                 self.is_over = True
-                raise RagFailed("the workflow waits for a person")
+                raise RagFailed(WAITS)
             case "error":
                 self.is_over = True
-                raise RagFailed(f"Dify reports {_text(event, 'code') or 'an error without a code'}")
+                raise RagFailed(_error_said(event))
 
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after a closing event."""
@@ -368,10 +369,13 @@ class DifyAnswer:
         # Some versions report a failure of a run that never was, after an answer from an annotation.
         return self._message_end is not None and self._has_shown and not self._is_failing
 
-    def _end(self) -> Iterator[AnswerEvent]:
+    def _flush(self) -> Iterator[AnswerEvent]:
         yield from self._show(self._pairs.flush())
         if self._strip_think and (held := self._think.flush()):
             yield TextDelta(held)
+
+    def _end(self) -> Iterator[AnswerEvent]:
+        yield from self._flush()
         metadata = _object(self._message_end or {}, "metadata")
         yield AnswerEnd(
             conversation_id=self.conversation_id,
@@ -383,16 +387,28 @@ class DifyAnswer:
     def feed_blocking(self, body: dict[str, Any]) -> Iterator[AnswerEvent]:
         """Take the one JSON object of blocking mode instead of events."""
         self.is_over = True
-        if not isinstance(body.get("answer"), str):
-            # A chatflow that waits for a person answers with its paused nodes instead.
-            waits = "paused_nodes" in body
-            raise RagFailed("the workflow waits for a person" if waits else "the answer has no text")
         if name := _text(body, "conversation_id"):
             self.conversation_id = name
             yield ConversationNamed(name)
         yield from self._show(_text(body, "answer"))
+        if problem := _problem_of(body):
+            yield from self._flush()
+            raise RagFailed(problem)
         self._message_end = body
         yield from self._end()
+
+
+def _problem_of(body: dict[str, Any]) -> str:
+    """Why a reply of blocking mode is no whole answer, empty if it is one."""
+    if body.get("event") == "workflow_paused" or "paused_nodes" in body:
+        return WAITS
+    if body.get("event") == "error":
+        return _error_said(body)
+    return "" if isinstance(body.get("answer"), str) else "the answer has no text"
+
+
+def _error_said(event: dict[str, Any]) -> str:
+    return f"Dify reports {_text(event, 'code') or 'an error without a code'}"
 
 
 def _digest(text: str) -> hashlib.blake2b:

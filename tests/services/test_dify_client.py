@@ -478,6 +478,18 @@ async def test_a_blocking_failure_has_its_code(dify: StandInDify, script: Script
     assert dify.stops == []
 
 
+async def test_a_blocking_workflow_that_waits_for_a_person_has_failed_after_its_text(dify: StandInDify) -> None:
+    dify.will(chatflow_paused("Please wait. "), chatflow_paused())
+    async with client_of(dify, dify_response_mode="blocking", answer_chunk_chars=7) as client:
+        half, nothing = await hear(client), await hear(client)
+
+    assert type(half.error) is type(nothing.error) is RagFailed
+    assert isinstance(half.events[0], ConversationNamed)
+    assert half.text == "Please wait. "
+    assert nothing.text == ""
+    assert not any(isinstance(event, AnswerEnd) for event in half.events)
+
+
 async def test_a_blocking_answer_that_breaks_off_is_broken() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
     async with raw_server(head + b'{"answer":"Hi') as server:

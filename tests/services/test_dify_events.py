@@ -933,6 +933,30 @@ def test_a_blocking_answer_without_text_has_failed(body: dict[str, Any]) -> None
     assert heard.answer.is_over
 
 
+@pytest.mark.parametrize(
+    ("body", "text", "problem"),
+    [
+        ({"event": "workflow_paused", "answer": "Wait. ", "data": {"paused_nodes": ["n"]}}, "Wait. ", "person"),
+        ({"event": "workflow_paused", "answer": "2 <"}, "2 <", "person"),
+        ({"event": "workflow_paused", "answer": "a\ud83d"}, "a\ufffd", "person"),
+        ({"event": "workflow_paused", "answer": None}, "", "person"),
+        ({"event": "message", "answer": "Hi", "paused_nodes": ["n"]}, "Hi", "person"),
+        ({"event": "error", "code": "internal_server_error", "answer": "Hi"}, "Hi", "internal_server_error"),
+        ({"event": "error", "message": "No."}, "", "without a code"),
+    ],
+)  # fmt: skip
+def test_a_blocking_reply_that_is_no_whole_answer_has_failed_after_its_text(
+    body: dict[str, Any], text: str, problem: str
+) -> None:
+    heard = hear_blocking(body | {"conversation_id": "c"})
+
+    assert type(heard.error) is RagFailed
+    assert problem in str(heard.error)
+    assert heard.events[0] == ConversationNamed("c")
+    assert heard.text == text
+    assert not any(isinstance(event, AnswerEnd) for event in heard.events)
+
+
 # --- Merging ---
 
 

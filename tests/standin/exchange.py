@@ -235,7 +235,9 @@ class Exchange:
         await self.end()
 
     def _blocking(self) -> web.Response:
-        text, metadata = "", {}
+        text = ""
+        metadata: Event = {}
+        more: Event = {"event": "message"}
         for event in self.said:
             match event["event"]:
                 case "message" | "agent_message":
@@ -244,13 +246,17 @@ class Exchange:
                     text = event["answer"]
                 case "message_end":
                     metadata = event["metadata"]
+                case "workflow_paused":
+                    run_id, metadata = self.ids.workflow_run_id, {"usage": None}
+                    more = {"event": "workflow_paused", "workflow_run_id": run_id}
+                    more |= {"data": event["data"] | {"answer": text}}
                 case "error":
                     return error_response(event["status"], event["code"], event["message"])
                 case "workflow_finished" if event["data"]["status"] == "failed":
                     return error_response(400, "invalid_param", f"Run failed: {event['data']['error']}")
         return json_response(
             {
-                "event": "message",
+                **more,
                 "task_id": self.ids.task_id,
                 "id": self.ids.message_id,
                 "message_id": self.ids.message_id,
