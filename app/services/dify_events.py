@@ -36,6 +36,11 @@ SseEvent = tuple[bytes, bytes]
 BOM = b"\xef\xbb\xbf"
 THINKING = "thinking"
 WAITS = "the workflow waits for a person"
+# Steps that are the workflow's own business: "Start" or "If" are no news to a person.
+QUIET_NODES = frozenset(
+    {"start", "end", "answer", "if-else", "iteration-start", "loop-start", "loop-end"}
+    | {"variable-aggregator", "variable-assigner", "assigner"}
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -268,7 +273,8 @@ class DifyAnswer:
                 yield from self._say_thinking()
             case "node_started":
                 self._is_chatflow = True
-                if title := _text(_object(event, "data"), "title"):
+                node = _object(event, "data")
+                if (title := _text(node, "title")) and _text(node, "node_type") not in QUIET_NODES:
                     yield Progress(title)
             case "workflow_started" | "node_finished":
                 self._is_chatflow = True

@@ -466,6 +466,26 @@ def test_a_chatflow_says_what_it_does() -> None:
     assert heard.answer.is_over
 
 
+@pytest.mark.parametrize(
+    "node_type",
+    ["start", "end", "answer", "if-else", "iteration-start", "loop-start", "loop-end", "variable-aggregator",
+     "variable-assigner", "assigner"],
+)  # fmt: skip
+def test_a_step_that_is_the_workflows_own_business_is_no_news(node_type: str) -> None:
+    answer = DifyAnswer()
+    told = feed(answer, events.node_started("Choose", node_type=node_type), message("Hi"), message_end())
+
+    assert told == [ConversationNamed(IDS.conversation_id), TextDelta("Hi")]
+    assert not answer.is_over  # it tells a chatflow all the same
+
+
+@pytest.mark.parametrize("node_type", ["llm", "knowledge-retrieval", "iteration", "loop", "human-input", "new", None])
+def test_any_other_step_is_news_whatever_type_it_has(node_type: Any) -> None:
+    assert hear(events.node_started("Choose", node_type=node_type), message("Hi")).notes == ["Choose"]
+    event: Event = {"event": "node_started", "data": {"title": "Choose", "node_type": ["start"]}}
+    assert hear(event).notes == ["Choose"]
+
+
 CLOSINGS = {
     "end_first": [message_end(), events.workflow_finished()],
     "finished_first": [events.workflow_finished(), message_end()],
