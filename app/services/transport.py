@@ -13,6 +13,11 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+# Of a response's head: the bytes of its first line and of each header, and how many headers. Gateways and single
+# sign-on add cookies and policies beyond the 8 kB and 128 that aiohttp takes by itself.
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 1000
+
 _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
 _is_queued: ContextVar[bool] = ContextVar("is_queued", default=False)
 
@@ -60,6 +65,9 @@ class Transport(AiohttpTransport):
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self.ssl_context),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

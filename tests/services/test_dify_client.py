@@ -35,7 +35,7 @@ from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.dify_events import THINKING
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
-from app.services.transport import describe
+from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
 from tests.service import ROOT
 from tests.standin import events
 from tests.standin.dify import StandInDify
@@ -986,10 +986,12 @@ async def test_a_kept_connection_that_breaks_in_the_head_is_not_asked_again() ->
     [
         b"SSH-2.0-x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Ty",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (MAX_HEADER_BYTES + 20_000) + b"\r\n\r\n",
+        b"HTTP/1.1 200 " + b"x" * (MAX_HEADER_BYTES + 20_000) + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (MAX_HEADERS + 100) + b"\r\n",
         b"\x00" * 100,
     ],
-    ids=["other protocol", "half a head", "long header", "zeros"],
+    ids=["other protocol", "half a head", "long header", "long status", "many headers", "zeros"],
 )
 async def test_a_head_that_cannot_be_read_is_unavailable(head: bytes) -> None:
     async with raw_server(head) as server:
@@ -997,6 +999,21 @@ async def test_a_head_that_cannot_be_read_is_unavailable(head: bytes) -> None:
 
     assert type(heard.error) is RagUnavailable
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"X: " + b"x" * 9_000 + b"\r\n",
+        b"X: " + b"x" * (MAX_HEADER_BYTES - 100) + b"\r\n",
+        b"Set-Cookie: a=b\r\n" * 300,
+        b"Set-Cookie: a=b\r\n" * (MAX_HEADERS - 10),
+    ],
+    ids=["9 kB", "nearly 64 kB", "300", "nearly 1,000"],
+)
+async def test_a_large_head_before_a_good_answer_is_read(head: bytes) -> None:
+    async with raw_server(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + head + b"\r\n" + HI) as server:
+        assert (await hear_once(server.base_url)).text == "Hi"
 
 
 async def test_a_refused_connection_is_unavailable(dify: StandInDify) -> None:
