@@ -47,7 +47,8 @@ async def test_an_answer_goes_on_while_nobody_is_connected(start: Serve, dify: S
             assert greeting["resumed"] is True
             assert greeting["seq"] == before
             assert greeting["session_id"] == client.frames[0]["session_id"]
-            await client.until(stage="idle")
+            missed = await client.until(stage="idle")
+            assert greeting["newest_seq"] == missed[-1]["seq"]
             assert text_of(client.frames) == "One two three."
             assert text_of(await client.ask("What is an LLM?")) != ""
 
@@ -87,6 +88,23 @@ async def test_a_message_far_too_large_costs_the_connection_but_not_the_answer(s
             assert greeting["resumed"] is True
             await client.until(stage="idle")
             assert text_of(client.frames) == "One " + "".join(texts)
+
+
+async def test_what_has_arrived_is_known_once_the_newest_frame_has_come(start: Serve) -> None:
+    service = await start()
+    async with service.connect() as client:
+        await client.say("The pump is blue.", id="m-1")
+        await client.until(id="m-1")
+        known = len(client.frames)
+        await client.say("It is new.", id="m-2")
+        await client.until(id="m-2")
+        client.socket.transport.abort()
+        # As if nothing had been read since.
+        del client.frames[known:]
+        client.rules.seq[client.rules.session_id or ""] = client.last_seq
+        async with service.reconnect(client) as greeting:
+            missed = await client.until(seq=greeting["newest_seq"])
+            assert "m-2" in [frame.get("id") for frame in missed]
 
 
 async def test_frames_that_were_sent_but_never_read_come_again(start: Serve) -> None:
@@ -185,6 +203,7 @@ async def test_what_cannot_be_given_back_is_said(start: Serve, query: dict[str, 
         await lose(client)
         async with service.reconnect(client, **query) as greeting:
             assert (greeting["resumed"], greeting["reason"], greeting["seq"]) == (False, reason, 1)
+            assert "newest_seq" not in greeting
             assert greeting["session_id"] != client.frames[0]["session_id"]
             await client.until(stage="listening")
             await client.ask("What is RAG?")
@@ -292,6 +311,7 @@ async def test_after_a_switch_the_numbers_are_those_of_the_new_session(start: Se
         await lose(client)
         async with service.reconnect(client) as greeting:
             assert (greeting["resumed"], greeting["session_id"], greeting["seq"]) == (True, "other", 1)
+            assert greeting["newest_seq"] == 1
             await client.ask("What is an LLM?")
 
 
@@ -307,6 +327,7 @@ async def test_after_a_switch_that_went_unseen_nothing_is_missed(start: Serve, d
         former = client.rules.session_id
         async with service.reconnect(client) as greeting:
             assert (greeting["resumed"], greeting["session_id"], greeting["seq"]) == (True, former, client.last_seq)
+            assert greeting["newest_seq"] >= 1  # counted under the new name
             (interrupting,) = await client.until(stage="interrupting")
             assert (interrupting["session_id"], interrupting["reason"]) == (former, "session_switched")
             assert (await client.receive()).items() >= {"session_id": "other", "seq": 1}.items()

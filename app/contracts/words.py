@@ -35,6 +35,7 @@ FIELDS: Final = {
     "protocol": "The version of the protocol; on connect only.",
     "received_type": "The `type` of the message that is acknowledged.",
     "Ack.resumed": "On connect with a resume token: whether the session goes on where it was.",
+    "newest_seq": "When resumed: the last frame made before. Which messages it got shows once that frame has come.",
     "resume_token": "Gives the session back after a lost connection.",
     "Ack.reason": "Why it was not resumed.",
     "stage": "Where the session stands.",

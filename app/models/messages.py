@@ -177,7 +177,7 @@ class Ack(ServerFrame):
     """`message` and `protocol` on connect, else `received_type` and what was received.
 
     `resume_token` gives the session back after a lost connection. `resumed` answers who brought one: if it is false,
-    `reason` says why this is a new session.
+    `reason` says why this is a new session; if it is true, `newest_seq` says up to where frames were missed.
     """
 
     type: Literal["ack"] = "ack"
@@ -185,6 +185,7 @@ class Ack(ServerFrame):
     protocol: Literal["1"] | None = None
     resumed: bool | None = None
     resume_token: str | None = None
+    newest_seq: int | None = None
     reason: NotResumed | None = None
     received_type: str | None = None
     is_final: bool | None = None

@@ -173,6 +173,7 @@ class SessionState:
             protocol="1",
             resumed=True,
             resume_token=resume_token,
+            newest_seq=self._seq,
         )
 
     def expire_at(self, time: float) -> None:
