@@ -11,7 +11,6 @@ BIN := $(VENV)/bin
 ifeq ($(wildcard .env),)
 run: export RAG_PROVIDER ?= $(if $(DIFY_API_KEY),dify,local)
 run: export KNOWLEDGE_DIR ?= docs
-run: export LOG_FORMAT ?= text
 endif
 run: $(VENV)/.runtime
 	@$(BIN)/python -m app

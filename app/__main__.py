@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import logging
+import os
 import resource
 import socket
 import sys
@@ -15,7 +17,8 @@ import uvicorn
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from app.config import Settings, load_settings
+from app.config import Settings, load_settings, refuse_to_start
+from app.errors import StartError
 from app.main import build_app
 
 logger = logging.getLogger("app")
@@ -79,6 +82,34 @@ def make_server(settings: Settings) -> Server:
     return Server(config, settings.ws_path)
 
 
+# What binding says of an address that this machine does not have.
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+def open_sockets(settings: Settings) -> list[socket.socket]:
+    """Listen at `PORT` on every address of `HOST`; on `::` for IPv4, too. Raises `StartError`."""
+    host, port = settings.host, settings.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise StartError("HOST", f"{host} is neither an address nor a name that can be resolved") from error
+    sockets, failures = [], []
+    for family, address in dict.fromkeys((family, str(address[0])) for family, *_, address in found):
+        has_both = address == "::" and socket.has_dualstack_ipv6()
+        try:
+            sockets.append(socket.create_server((address, port), family=family, dualstack_ipv6=has_both))
+        except OSError as error:
+            failures.append(error)
+    # One that is absent is none to miss: names have IPv6 addresses where machines have no IPv6.
+    failures.sort(key=lambda error: error.errno in _ABSENT)
+    if failures and (not sockets or failures[0].errno not in _ABSENT):
+        for each in sockets:
+            each.close()
+        setting = "HOST" if failures[0].errno in _ABSENT else "PORT"
+        raise StartError(setting, f"cannot listen on {host}, port {port}: {os.strerror(failures[0].errno or 0)}")
+    return sockets
+
+
 def allow_many_files() -> None:
     """Take as many open files as the system grants: one for each client, and many systems begin with 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -109,12 +140,17 @@ def run_tool(name: str, arguments: Sequence[str]) -> int:
 
 def serve() -> None:
     allow_many_files()
-    server = make_server(load_settings())
+    settings = load_settings()
+    server = make_server(settings)
+    try:
+        sockets = open_sockets(settings)
+    except StartError as error:
+        refuse_to_start(str(error))
     # What is loaded by now stays: the collector need not look at it again, nor look that often.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     try:
-        server.run()
+        server.run(sockets)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as a shell expects it
     if not server.started:

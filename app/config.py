@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged. DEBUG shows spoken text."
     )
-    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or plain text.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="One JSON object a line, or plain text; auto: text on a terminal, else JSON."
+    )
 
     ready_probe_seconds: float = Field(
         0, ge=0, allow_inf_nan=False, description="Seconds between two looks at Dify for the ready page; 0 for none."

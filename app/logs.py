@@ -34,9 +34,8 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_ids)
     handler.addFilter(_redact_record)
-    handler.setFormatter(
-        _json_formatter() if settings.log_format == "json" else _TextFormatter(TEXT_FORMAT, TIME_FORMAT)
-    )
+    is_text = sys.stderr.isatty() if settings.log_format == "auto" else settings.log_format == "text"
+    handler.setFormatter(_TextFormatter(TEXT_FORMAT, TIME_FORMAT) if is_text else _json_formatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,10 @@ class State:
     is_ready: bool
     open_breakers: Mapping[str, int]
     """By the provider behind them."""
+
+
+class MetricsUnreadable(Exception):
+    """What the processes have counted cannot be read."""
 
 
 class Metrics:
@@ -148,13 +154,17 @@ class Metrics:
             self._breakers.labels(provider).set(count)
 
     def page(self) -> bytes:
-        """Everything in Prometheus' text format, with several processes that of all."""
+        """Everything in Prometheus' text format, with several processes that of all. Raises `MetricsUnreadable`."""
         if self._folder is None:
             return generate_latest(self.registry)
-        _forget_the_dead(self._folder)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(self._folder))
-        return generate_latest(registry)
+        try:
+            _forget_the_dead(self._folder)
+            MultiProcessCollector(registry, str(self._folder))
+            return generate_latest(registry)
+        except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
+            # Somebody removed the folder, or put files of their own into it: prometheus-client fails in as many ways.
+            raise MetricsUnreadable(f"PROMETHEUS_MULTIPROC_DIR: {self._folder} cannot be read: {error!r}") from error
 
     def close(self) -> None:
         """This process ends: its gauges count no more."""
@@ -173,6 +183,10 @@ def _folder() -> Path | None:
         return None
     if not Path(folder).is_dir():
         raise StartError("PROMETHEUS_MULTIPROC_DIR", f"{folder} is not a folder")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StartError("PROMETHEUS_MULTIPROC_DIR", f"{folder} cannot be written to: {error.strerror}") from error
     return Path(folder)
 
 

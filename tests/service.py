@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pty
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from app.__main__ import make_server
 from app.config import Settings
@@ -36,6 +38,14 @@ class Service:
         async with httpx.AsyncClient(trust_env=False, verify=False) as http:
             body: dict[str, Any] = (await http.get(f"{self.http_url}/health")).json()
             return body
+
+
+def open_terminal() -> tuple[int, int]:
+    """The two ends of a pseudo-terminal; skips the test where the machine has none."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no pseudo-terminal can be opened (/dev/pts): {error}")
 
 
 def make_settings(**values: Any) -> Settings:

@@ -280,7 +280,7 @@ async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
 
 
 async def test_make_run_answers_from_the_docs_and_says_how_to_ask(checkout: Path) -> None:
-    said, final = await ask_make_run(checkout)
+    said, final = await ask_make_run(checkout, LOG_FORMAT="text")  # as on a terminal
     assert final["sources"][0]["title"] == "Realtime RAG › What this service is for"
     assert re.search(r"Open http://127\.0\.0\.1:\d+/ in a browser", said)
     line = next(line for line in said.splitlines() if "Connect to" in line)

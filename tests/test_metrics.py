@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.service import Service, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, cut, hang, status, wait
 from tests.test_identity_on_the_wire import bearer, refused, tenants_file
-from tests.test_process import started
+from tests.test_process import connect_line, service_of, started
 from tests.test_resume import lose, parked
 
 
@@ -289,6 +290,31 @@ async def test_counting_into_a_folder_that_is_not_there_is_refused_with_one_line
         assert await process.rest() == 2
     (line,) = process.lines
     assert line.startswith("realtime-rag: PROMETHEUS_MULTIPROC_DIR: ")
+
+
+async def test_counting_into_a_folder_that_takes_no_file_is_refused_with_one_line(tmp_path: Path) -> None:
+    async with started("-m", "app", cwd=tmp_path, PROMETHEUS_MULTIPROC_DIR="/proc") as process:
+        assert await process.rest() == 2
+    (line,) = process.lines
+    assert line.startswith("realtime-rag: PROMETHEUS_MULTIPROC_DIR: /proc cannot be written to: ")
+
+
+@pytest.mark.parametrize("is_removed", [True, False], ids=["removed", "with a foreign file in it"])
+async def test_a_folder_that_cannot_be_read_any_more_is_said_on_the_page(tmp_path: Path, is_removed: bool) -> None:
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    async with started("-m", "app", cwd=tmp_path, PORT="0", PROMETHEUS_MULTIPROC_DIR=str(counts)) as process:
+        service = service_of(await connect_line(process))
+        if is_removed:
+            shutil.rmtree(counts)
+        else:
+            (counts / "gauge_live_foreign.db").write_bytes(b"not a file of counts")
+        async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+            page = await http.get("/metrics")
+        assert page.status_code == 503
+        assert page.text.startswith(f"PROMETHEUS_MULTIPROC_DIR: {counts} cannot be read: ")
+        async with service.connect() as client:
+            assert (await client.ask("What is RAG?"))[-2]["error"]["code"] == "RAG_NOT_CONFIGURED"
 
 
 async def test_the_page_is_part_of_the_http_contract(start: Serve) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +17,7 @@ import httpx
 import pytest
 
 from tests.rules import text_of
-from tests.service import ROOT, Service
+from tests.service import ROOT, Service, open_terminal
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang
 
@@ -185,5 +186,47 @@ async def test_a_malformed_setting_stops_the_start_with_one_line(tmp_path: Path,
 async def test_a_taken_port_is_an_error_and_not_a_start(dify: StandInDify, tmp_path: Path) -> None:
     port = dify.base_url.split(":")[2].split("/")[0]
     async with started("-m", "app", cwd=tmp_path, PORT=port) as process:
-        assert await process.rest() != 0
-    assert "address already in use" in "".join(process.lines)
+        assert await process.rest() == 2
+    (line,) = process.lines
+    assert line == f"realtime-rag: PORT: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+
+
+@pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "a" * 64, "203.0.113.1"])
+async def test_an_address_that_is_not_of_this_machine_stops_the_start_with_one_line(tmp_path: Path, host: str) -> None:
+    async with started("-m", "app", cwd=tmp_path, HOST=host, PORT="0") as process:
+        assert await process.rest() == 2
+    (line,) = process.lines
+    assert line.startswith("realtime-rag: HOST: ")
+    assert host in line
+
+
+async def test_all_addresses_are_those_of_both_kinds(tmp_path: Path) -> None:
+    async with started("-m", "app", cwd=tmp_path, HOST="::", PORT="0") as process:
+        service = service_of(await connect_line(process))
+        assert (await service.health())["status"] == "healthy"  # over IPv4
+        if socket.has_ipv6:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                assert (await http.get(service.http_url.replace("127.0.0.1", "[::1]") + "/health")).status_code == 200
+
+
+async def test_the_log_is_for_people_on_a_terminal_and_for_programs_elsewhere(tmp_path: Path) -> None:
+    terminal, theirs = open_terminal()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "app",
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": "0"},
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = b""
+        async with asyncio.timeout(PATIENCE):
+            while b"Connect to" not in shown:
+                shown += await asyncio.to_thread(os.read, terminal, 4096)
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    finally:
+        os.close(terminal)
+    assert b" INFO    app: Open http://" in shown

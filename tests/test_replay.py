@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pty
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +21,7 @@ from app.replay.score import Spread
 from app.replay.screen import safe
 from tests.client import PATIENCE
 from tests.conftest import Serve
-from tests.service import ROOT
+from tests.service import ROOT, open_terminal
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Exchange
 from tests.standin.scripts import answer, error_event, hang, replaced_answer, status, wait
@@ -456,7 +455,7 @@ async def test_on_a_terminal_it_has_colours_and_grows_and_nothing_can_steer_it(
     talk = [{"at_ms": 0, "text": "how long is"}, final(1, "How long is the warranty?", asks=True)]
     (tmp_path / "talk").write_text(lines(talk), encoding="utf-8")
     url = (await start()).ws_url
-    terminal, theirs = pty.openpty()
+    terminal, theirs = open_terminal()
     try:
         process = await run(str(tmp_path / "talk"), "--url", url, "--speed", "0", stdout=theirs)
     finally:

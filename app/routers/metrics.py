@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from app.dependencies import RuntimeDep
-from app.metrics import CONTENT_TYPE
+from app.metrics import CONTENT_TYPE, MetricsUnreadable
 
 router = APIRouter(tags=["metrics"])
 
@@ -15,4 +15,7 @@ router = APIRouter(tags=["metrics"])
 async def metrics(runtime: RuntimeDep) -> Response:
     """Everything that is counted and measured, in Prometheus' text format."""
     runtime.gauges.show()
-    return Response(runtime.metrics.page(), media_type=CONTENT_TYPE)
+    try:
+        return Response(runtime.metrics.page(), media_type=CONTENT_TYPE)
+    except MetricsUnreadable as error:
+        return PlainTextResponse(f"{error}\n", 503)

@@ -1065,7 +1065,7 @@ async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: 
     most = 1 + dify_client.SPARE_CONNECTIONS
     dify.default = hang()
     async with (
-        client_of(dify, max_running_queries=1, dify_connect_timeout=0.5, dify_max_retries=0) as client,
+        client_of(dify, max_running_queries=1, dify_connect_timeout=2, dify_max_retries=0) as client,
         asyncio.TaskGroup() as tasks,
     ):
         running = []
