@@ -8,13 +8,15 @@
  * @typedef {"pause" | "resume" | "cancel" | "instant_query" | "reset" | "stop"} Action
  * @typedef {{state: "connecting" | "open" | "waiting" | "closed", code?: number, retry_ms?: number, resumed?: boolean,
  *   reason?: string}} State
+ * @typedef {{type: string, id: string, [field: string]: any}} Message as it goes over the wire
+ * @typedef {{messages: Message[], reason: "limit" | "new_session" | "closed"}} GivenUp
  */
 
 /** Close codes after which trying again cannot help: the end, a fault of this client, or somebody else's turn. */
 const FINAL_CODES = new Set([1000, 1002, 1003, 1007, 1008, 1009, 1010, 4401, 4408, 4409]);
 
-/** Messages that are kept while there is no connection; partials are not, a newer one replaces them anyway. */
-const MOST_WAITING = 100;
+/** Messages that are kept until they are answered. So many at once pass the service's limit. */
+const MOST_KEPT = 100;
 
 /**
  * Add a frame to the answer so far.
@@ -24,9 +26,53 @@ const MOST_WAITING = 100;
  */
 export const addTo = (text, frame) => (frame.replace ? frame.content : text + frame.content);
 
+/** What no `ack` or `error` has answered yet, in the order in which it was made. */
+class Unanswered {
+  /** @type {Message[]} */
+  #messages = [];
+
+  /** @returns {Message[]} */
+  get all() {
+    return [...this.#messages];
+  }
+
+  /** @param {Message} message @returns {Message[]} what is kept no longer, for want of room */
+  add(message) {
+    if (message.type === "asr_chunk") this.#messages = this.#messages.filter((each) => !isOvertaken(each, message));
+    this.#messages.push(message);
+    return this.#messages.length > MOST_KEPT ? this.#messages.splice(this.#leastWanted(), 1) : [];
+  }
+
+  /** @param {string | undefined} id */
+  remove(id) {
+    const index = this.#messages.findIndex((message) => message.id === id);
+    if (index >= 0) this.#messages.splice(index, 1);
+  }
+
+  /** Keep these instead. @param {Message[]} messages */
+  replace(messages) {
+    this.#messages = [...messages];
+  }
+
+  #leastWanted() {
+    const partial = this.#messages.findIndex(isPartial);
+    return partial >= 0 ? partial : Math.max(0, this.#messages.findIndex(({ type }) => type !== "configure"));
+  }
+}
+
+const isPartial = ({ type, is_final }) => type === "asr_chunk" && !is_final;
+
+/** A speaker's partial says nothing that their next chunk does not say. */
+const isOvertaken = (message, by) => isPartial(message) && (message.speaker ?? "") === (by.speaker ?? "");
+
+/** Whether it still means something in another session: the other controls were about the one that is gone. */
+const isForAnySession = ({ type, is_final, action }) =>
+  (type === "asr_chunk" && is_final) || (type === "control" && action === "instant_query");
+
 /**
  * Events, each a `CustomEvent`: `ack`, `status`, `answer` and `error` carry the frame, `frame` carries
- * `{direction: "in" | "out", frame, size}` for every frame either way, `state` carries a `State`.
+ * `{direction: "in" | "out", frame, size}` for every frame either way, `state` carries a `State`, `given_up` a `GivenUp`:
+ * messages that no reply has come for and that are not sent again.
  */
 export class RealtimeRag extends EventTarget {
   #url;
@@ -40,8 +86,15 @@ export class RealtimeRag extends EventTarget {
   #last = { session_id: "", seq: 0 };
   /** @type {SessionSettings} */
   #settings = {};
-  /** @type {object[]} */
-  #waiting = [];
+  /** Whether there was a session before, which what is unanswered may have been meant for. */
+  #had_session = false;
+  #unanswered = new Unanswered();
+  // By chance: the frames that a resumed session gives back may answer messages of another page.
+  #ids = `${Math.random().toString(36).slice(2, 10)}-`;
+  #made = 0;
+  /** The frame that tells what has arrived: until it has come, nothing is sent. */
+  #newest_seq = 0;
+  #is_ready = false;
   #attempts = 0;
   #retry = 0;
   #heartbeat = 0;
@@ -84,26 +137,37 @@ export class RealtimeRag extends EventTarget {
 
   /** Send a piece of transcript. @param {Chunk} chunk */
   chunk(chunk) {
-    this.#send({ type: "asr_chunk", ...chunk });
+    this.#post({ type: "asr_chunk", ...chunk });
   }
 
   /** Act on the session. @param {Action} action @param {{text?: string, id?: string}} [fields] */
   control(action, fields = {}) {
-    this.#send({ type: "control", action, ...fields });
+    this.#post({ type: "control", action, ...fields });
   }
 
   /** Set what is given; it is set again in every new session of this client. @param {SessionSettings} settings */
   configure(settings) {
     this.#settings = { ...this.#settings, ...settings };
-    if (this.#is_open) this.#send({ type: "configure", ...settings });
+    this.#post({ type: "configure", ...settings });
+  }
+
+  #post(message) {
+    const identified = this.#identified(message);
+    const given_up = this.#unanswered.add(identified);
+    if (this.#is_ready) this.#send(identified);
+    this.#giveUp(given_up, "limit");
+  }
+
+  #identified(message) {
+    return { ...message, id: message.id ?? `${this.#ids}${++this.#made}` };
+  }
+
+  /** @param {Message[]} messages @param {GivenUp["reason"]} reason */
+  #giveUp(messages, reason) {
+    if (messages.length) this.#tell("given_up", { messages, reason });
   }
 
   #send(message) {
-    if (!this.#is_open) {
-      if (message.type !== "asr_chunk" || message.is_final) this.#waiting.push(message);
-      this.#waiting.splice(0, this.#waiting.length - MOST_WAITING);
-      return;
-    }
     const data = JSON.stringify(message);
     this.#socket?.send(data);
     this.#tell("frame", { direction: "out", frame: message, size: size(data) });
@@ -112,21 +176,40 @@ export class RealtimeRag extends EventTarget {
   #receive(data) {
     const frame = JSON.parse(data);
     this.#is_silent = false;
-    if (frame.seq) this.#last = frame;
+    if (frame.seq !== undefined) this.#last = frame;
+    if (frame.type === "ack" || frame.type === "error") this.#unanswered.remove(frame.id);
     this.#tell("frame", { direction: "in", frame, size: size(data) });
     // Only the first one: a resumed session may repeat the one it began with.
     if (!this.#is_open && frame.message === "connected") this.#opened(frame);
     this.#tell(frame.type, frame);
+    if (this.#is_open && !this.#is_ready && frame.seq >= this.#newest_seq) this.#sendAgain();
   }
 
-  #opened({ resumed = false, resume_token = "", reason }) {
+  #sendAgain() {
+    this.#is_ready = true;
+    for (const message of this.#unanswered.all) this.#send(message);
+  }
+
+  #opened({ resumed = false, resume_token = "", reason, seq, newest_seq = seq }) {
     this.#resume_token = resume_token;
+    this.#newest_seq = newest_seq;
     this.#is_open = true;
     this.#attempts = 0;
-    this.#tell("state", { state: "open", resumed, reason });
-    if (Object.keys(this.#settings).length) this.#send({ type: "configure", ...this.#settings });
-    for (const message of this.#waiting.splice(0)) this.#send(message);
+    const given_up = resumed ? [] : this.#beginAnew();
+    this.#had_session = true;
     this.#heartbeat = setInterval(() => this.#beat(), this.#keepalive_ms);
+    this.#tell("state", { state: "open", resumed, reason });
+    this.#giveUp(given_up, "new_session");
+  }
+
+  /** @returns {Message[]} what was meant for the session before */
+  #beginAnew() {
+    const others = this.#unanswered.all.filter(({ type }) => type !== "configure");
+    const goes_on = others.filter((message) => !this.#had_session || isForAnySession(message));
+    const is_set = Object.keys(this.#settings).length > 0;
+    const settings = is_set ? [this.#identified({ type: "configure", ...this.#settings })] : [];
+    this.#unanswered.replace([...settings, ...goes_on]);
+    return others.filter((message) => !goes_on.includes(message));
   }
 
   /** A connection that is dead without a close frame shows only when it owes an answer. */
@@ -136,23 +219,29 @@ export class RealtimeRag extends EventTarget {
       return this.#lost(1006);
     }
     this.#is_silent = true;
-    this.#send({ type: "keepalive" });
+    this.#send(this.#identified({ type: "keepalive" }));
   }
 
   #lost(code) {
     clearInterval(this.#heartbeat);
     this.#socket = null;
-    this.#is_open = this.#is_silent = false;
-    if (FINAL_CODES.has(code)) {
-      this.#resume_token = "";
-      this.#waiting = [];
-      return this.#tell("state", { state: "closed", code });
-    }
+    this.#is_open = this.#is_ready = this.#is_silent = false;
+    if (FINAL_CODES.has(code)) return this.#ended(code);
     // Half of the wait is chance: a thousand clients of a restarted service shall not come back at once.
     const longest = Math.min(30_000, 500 * 2 ** this.#attempts++);
     const retry_ms = Math.round(longest / 2 + (Math.random() * longest) / 2);
     this.#retry = setTimeout(() => this.connect(), retry_ms);
     this.#tell("state", { state: "waiting", code, retry_ms });
+  }
+
+  #ended(code) {
+    this.#resume_token = "";
+    this.#last = { session_id: "", seq: 0 };
+    this.#had_session = false;
+    const given_up = this.#unanswered.all;
+    this.#unanswered.replace([]);
+    this.#tell("state", { state: "closed", code });
+    this.#giveUp(given_up, "closed");
   }
 
   #tell(type, detail) {

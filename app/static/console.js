@@ -25,11 +25,18 @@ let rag;
 /** Ends the listeners of the former client. */
 let listening = new AbortController();
 let token = sessionStorage.getItem(REMEMBERED) ?? "";
-let said = 0;
 
 // --- The connection
 
-const handlers = { frame: onFrame, state: onState, ack: onAck, status: onStatus, answer: onAnswer, error: onError };
+const handlers = {
+  frame: onFrame,
+  state: onState,
+  ack: onAck,
+  status: onStatus,
+  answer: onAnswer,
+  error: onError,
+  given_up: onGivenUp,
+};
 
 function connect() {
   listening.abort();
@@ -123,6 +130,11 @@ function onError({ code, message }) {
   showNotice(t("error", { code, message }));
 }
 
+function onGivenUp({ messages }) {
+  const lost = messages.map(({ text, action }) => text || action).filter(Boolean);
+  if (lost.length) showNotice(t("given_up", { lost: lost.join(" · ") }));
+}
+
 function showStage(stage) {
   document.body.dataset.stage = stage;
   byId("stage").textContent = t(`stage.${stage}`);
@@ -141,7 +153,7 @@ function showNotice(words, ms = 8000) {
 
 function say(chunk) {
   const speaker = byId("speaker").value.trim();
-  rag.chunk({ ...(speaker && { speaker }), ...chunk, id: `m-${++said}` });
+  rag.chunk({ ...(speaker && { speaker }), ...chunk });
 }
 
 const typist = new Player(say);

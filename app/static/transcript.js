@@ -98,7 +98,8 @@ export class Transcript {
     this.#partials.delete(speaker);
     if (!text.trim()) return undefined;
     const segment = segment_id === undefined ? undefined : `segment ${segment_id}`;
-    let line = this.#known.get(segment);
+    // What a lost connection has swallowed is sent again, with the id that it had.
+    let line = this.#known.get(segment) ?? this.#known.get(id);
     if (!line) {
       const said = make("p", { class: "said" });
       line = { element: make("li", { class: "line" }, said, make("p", { class: "why" })), is_asked: false };

@@ -81,7 +81,7 @@ BEGIN = """async ({ address, options }) => {
   const { RealtimeRag } = await import("/client.js");
   globalThis.rag = new RealtimeRag(address, options);
   globalThis.seen = [];
-  for (const type of ["state", "ack", "status", "answer", "error"])
+  for (const type of ["state", "ack", "status", "answer", "error", "given_up"])
     rag.addEventListener(type, ({ detail }) => seen.push(detail));
   globalThis.until = async (wanted) => {
     const fits = (each) => Object.entries(wanted).every(([name, value]) => each[name] === value);
@@ -163,48 +163,180 @@ async def test_some_ends_are_final(scripted: Scripted, begin: Begin, code: int) 
     assert scripted.queries == [{}, {}]
 
 
-async def test_a_new_session_gets_the_settings_and_what_was_said_meanwhile(
-    scripted: Scripted, open_page: OpenPage
+RESUMED = {**CONNECTED, "resumed": True, "resume_token": "t2"}
+
+
+def acked(seq: int, id: str) -> Frame:
+    return {"type": "ack", "session_id": "s", "seq": seq, "received_type": "asr_chunk", "is_final": True, "id": id}
+
+
+async def go_on_when_lost(page: Page, script: str = "") -> None:
+    """Run this as soon as the connection is lost, then come back without a wait."""
+    await page.evaluate(
+        f"""rag.addEventListener("state", ({{ detail }}) => {{
+          if (detail.state !== "waiting") return;
+          {script}
+          rag.connect();
+        }})"""
+    )
+
+
+def hears(scripted: Scripted, count: int, *, then: Act) -> Act:
+    async def act(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({**CONNECTED, "resume_token": "t1"})
+        for _ in range(count):
+            scripted.received.put_nowait(await socket.receive_json())
+        await then(socket)
+
+    return act
+
+
+async def test_every_message_has_an_id_of_its_own(scripted: Scripted, begin: Begin) -> None:
+    ids = []
+    for _ in range(2):
+        page = await begin()
+        await until(page, state="open")
+        await page.evaluate(
+            """rag.configure({ auto_detect: true }); rag.control("pause"); rag.chunk({ text: "how" });
+            rag.chunk({ text: "how long", id: "mine" });"""
+        )
+        ids += [(await scripted.next())["id"] for _ in range(4)]
+    assert ids.count("mine") == 2
+    assert len(set(ids)) == 7
+
+
+async def test_what_has_not_arrived_is_sent_again_when_it_is_known(scripted: Scripted, begin: Begin) -> None:
+    newest = asyncio.Event()
+
+    async def lose(socket: web.WebSocketResponse) -> None:
+        await socket.close(code=1013)
+
+    async def resume(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({**RESUMED, "newest_seq": 3})
+        await socket.send_json(acked(2, sent[0]["id"]))
+        await newest.wait()
+        await socket.send_json({"type": "status", "session_id": "s", "seq": 3, "stage": "waiting_for_question"})
+
+    scripted.acts += [hears(scripted, 4, then=lose), resume]
+    page = await begin()
+    await go_on_when_lost(page, 'rag.chunk({ text: "three", is_final: true });')
+    await page.evaluate(
+        """rag.chunk({ text: "one", is_final: true }); rag.chunk({ text: "two", is_final: true, segment_id: 2 });
+        rag.chunk({ text: "tw" }); rag.control("cancel");"""
+    )
+    sent = [await scripted.next() for _ in range(4)]
+    await until(page, type="ack", id=sent[0]["id"])
+    await page.evaluate('rag.control("pause")')
+    assert scripted.received.empty()  # what came up to now may still be answered
+    newest.set()
+    again = [await scripted.next() for _ in range(4)]
+    # The partial of the same speaker has been overtaken.
+    assert again[:2] == [sent[1], sent[3]]
+    assert [message.get("text", message.get("action")) for message in again] == ["two", "cancel", "three", "pause"]
+    await page.evaluate('rag.control("resume")')
+    assert (await scripted.next())["action"] == "resume"  # nothing is sent a third time
+
+
+async def test_who_has_missed_nothing_sends_again_at_once(scripted: Scripted, begin: Begin) -> None:
+    async def lose(socket: web.WebSocketResponse) -> None:
+        await socket.close(code=1012)
+
+    scripted.acts += [hears(scripted, 1, then=lose), says({**RESUMED, "newest_seq": 1})]
+    page = await begin()
+    await go_on_when_lost(page)
+    await page.evaluate("rag.configure({ auto_detect: false })")
+    sent = await scripted.next()
+    assert await scripted.next() == sent
+    assert sent.items() >= {"type": "configure", "auto_detect": False}.items()
+
+
+@pytest.mark.parametrize("greeting", [{"resumed": False, "reason": "unknown_token"}, {}])
+async def test_a_new_session_gets_the_settings_and_what_was_said(
+    scripted: Scripted, begin: Begin, greeting: Frame
 ) -> None:
-    scripted.acts.append(says(CONNECTED, then_close=1012))
-    page = (await open_page(f"http://{scripted.url}/")).page
-    await page.evaluate(
-        """async (address) => {
-          const { RealtimeRag } = await import("/client.js");
-          const rag = new RealtimeRag(address);
-          rag.addEventListener("state", ({ detail }) => {
-            if (detail.state !== "waiting") return;
-            rag.configure({ auto_detect: false });
-            rag.configure({ on_new_question: "ignore" });
-            rag.chunk({ text: "how" });
-            rag.chunk({ text: "how long", is_final: true });
-            rag.control("cancel");
-            rag.connect();
-          });
-          rag.connect();
-        }""",
-        f"ws://{scripted.url}/ws",
+    async def lose(socket: web.WebSocketResponse) -> None:
+        await socket.close(code=1012)
+
+    scripted.acts += [hears(scripted, 2, then=lose), says({**CONNECTED, **greeting, "session_id": "new"})]
+    page = await begin()
+    await go_on_when_lost(
+        page,
+        """rag.configure({ auto_detect: false });
+        rag.configure({ on_new_question: "ignore" });
+        rag.chunk({ text: "how" });
+        rag.chunk({ text: "how long", is_final: true });
+        rag.chunk({ text: "is" });
+        rag.control("cancel");
+        rag.control("instant_query", { text: "Opening hours" });""",
     )
-    assert [await scripted.next() for _ in range(3)] == [
-        {"type": "configure", "auto_detect": False, "on_new_question": "ignore"},
-        {"type": "asr_chunk", "text": "how long", "is_final": True},
-        {"type": "control", "action": "cancel"},
-    ]
+    await page.evaluate('rag.chunk({ text: "Hello.", is_final: true }); rag.control("pause");')
+    hello, pause = [await scripted.next() for _ in range(2)]
+    configure, *again = [await scripted.next() for _ in range(4)]
+    assert configure | {"id": ""} == {
+        "type": "configure",
+        "auto_detect": False,
+        "on_new_question": "ignore",
+        "id": "",
+    }
+    assert again[0] == hello
+    assert [message["text"] for message in again] == ["Hello.", "how long", "Opening hours"]
+    given_up = await until(page, reason="new_session")
+    assert given_up["messages"][0] == pause
+    assert [message.get("text", message.get("action")) for message in given_up["messages"]] == ["pause", "is", "cancel"]
 
 
-async def test_what_waits_is_bounded(scripted: Scripted, open_page: OpenPage) -> None:
-    page = (await open_page(f"http://{scripted.url}/")).page
+async def test_what_is_said_before_the_first_session_is_all_sent(scripted: Scripted, begin: Begin) -> None:
+    greet = asyncio.Event()
+
+    async def wait(socket: web.WebSocketResponse) -> None:
+        await greet.wait()
+        await socket.send_json(CONNECTED)
+
+    scripted.acts.append(wait)
+    page = await begin()
+    await page.evaluate('rag.control("pause"); rag.configure({ auto_detect: false }); rag.chunk({ text: "how" });')
+    greet.set()
+    sent = [await scripted.next() for _ in range(3)]
+    assert [message["type"] for message in sent] == ["configure", "control", "asr_chunk"]
+
+
+async def test_what_is_kept_is_bounded_and_what_goes_is_told(scripted: Scripted, begin: Begin) -> None:
+    greet = asyncio.Event()
+
+    async def wait(socket: web.WebSocketResponse) -> None:
+        await greet.wait()
+        await socket.send_json(CONNECTED)
+
+    scripted.acts.append(wait)
+    page = await begin()
     await page.evaluate(
-        """async (address) => {
-          const { RealtimeRag } = await import("/client.js");
-          const rag = new RealtimeRag(address);
-          for (let i = 0; i < 150; i++) rag.chunk({ text: `${i}`, is_final: true });
-          rag.connect();
-        }""",
-        f"ws://{scripted.url}/ws",
+        """rag.chunk({ text: "guest", speaker: "guest" });
+        for (let i = 0; i < 150; i++) {
+          rag.chunk({ text: `${i}` });
+          rag.chunk({ text: `${i}`, is_final: true });
+        }"""
     )
+    greet.set()
     texts = [(await scripted.next())["text"] for _ in range(100)]
     assert texts == [str(i) for i in range(50, 150)]
+    given_up = await page.evaluate(
+        "seen.filter(({ reason }) => reason === 'limit').flatMap(({ messages }) => messages)"
+    )
+    # A partial goes before anything else; of finals the oldest.
+    assert [message["text"] for message in given_up if message.get("is_final")] == [str(i) for i in range(50)]
+    assert next(message["text"] for message in given_up if not message.get("is_final")) == "guest"
+
+
+async def test_what_nobody_has_answered_at_the_end_is_told(scripted: Scripted, begin: Begin) -> None:
+    async def end(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(acked(2, "m-1"))
+        await socket.close(code=4409)
+
+    scripted.acts.append(hears(scripted, 2, then=end))
+    page = await begin()
+    await page.evaluate('for (const id of ["m-1", "m-2"]) rag.chunk({ text: id, is_final: true, id });')
+    given_up = await until(page, reason="closed")
+    assert [message["id"] for message in given_up["messages"]] == ["m-2"]
 
 
 async def test_a_connection_that_owes_an_answer_is_given_up(scripted: Scripted, begin: Begin) -> None:
@@ -229,9 +361,9 @@ async def test_the_waits_grow_and_differ(begin: Begin) -> None:
           globalThis.WebSocket = class { constructor() { queueMicrotask(() => this.onclose({ code: 1006 })); } };
           const waits = [];
           globalThis.setTimeout = (next) => void (waits.length < 18 && queueMicrotask(next));
+          const rag = new RealtimeRag("ws://127.0.0.1/");
           let tries = 0;
           Math.random = () => tries++ % 2;
-          const rag = new RealtimeRag("ws://127.0.0.1/");
           rag.addEventListener("state", ({ detail }) => detail.retry_ms && waits.push(detail.retry_ms));
           rag.connect();
           await new Promise((resolve) => requestAnimationFrame(resolve));

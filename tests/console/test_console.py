@@ -382,6 +382,31 @@ async def test_a_session_that_is_taken_up_again_goes_on(service: Service, open_p
     await expect(page.locator(".divider")).to_have_count(0)
 
 
+async def test_what_a_lost_session_has_swallowed_is_said_again_or_told(service: Service, open_page: OpenPage) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def play(socket: WebSocketRoute) -> None:
+        async def swallow(message: str | bytes) -> None:
+            swallowed.append(json.loads(message))
+            if len(sockets) == 1 and len(swallowed) == 2:
+                await socket.close(code=1012)
+
+        sockets.append(socket)
+        socket.on_message(swallow)
+        again = {"resumed": False, "reason": "unknown_token"} if len(sockets) > 1 else {"resume_token": "t"}
+        greeting = {"type": "ack", "session_id": "s", "seq": 1, "message": "connected", "protocol": "1", **again}
+        socket.send(json.dumps(greeting))
+
+    swallowed: list[dict[str, Any]] = []
+    page = (await open_page(service.http_url, socket=play)).page
+    await expect(page.locator("body")).to_have_attribute("data-state", "open")
+    await say(page, "We sell pumps.")
+    await control(page, "Pause")
+    await expect(page.locator("#notice")).to_have_text("Not sent: pause")
+    await expect(page.locator(".divider + .line")).to_have_text("We sell pumps.")
+    assert swallowed[2:] == swallowed[:1]
+
+
 async def test_a_refused_connection_asks_for_a_token(service: Service, open_page: OpenPage) -> None:
     async def refuse(socket: WebSocketRoute) -> None:
         socket.send(json.dumps({"type": "error", "code": "UNAUTHORIZED", "message": "A token is wanted."}))
@@ -489,9 +514,13 @@ async def test_settings_are_sent_and_wrong_ones_are_not(page: Page, dify: StandI
     await expect(page.locator(".card.answered")).to_be_visible()
     assert dify.requests[0].body["inputs"] == {"customer": "4711"}
     frames = await frames_of(page)
-    assert [frame for frame in frames if frame["type"] == "configure"] == [
-        {"type": "configure", "speakers": ["guest", "host"], "inputs": {"customer": "4711"}}
-    ]
+    (configure,) = [frame for frame in frames if frame["type"] == "configure"]
+    assert configure == {
+        "type": "configure",
+        "speakers": ["guest", "host"],
+        "inputs": {"customer": "4711"},
+        "id": configure["id"],
+    }
 
 
 async def test_a_token_is_kept_only_when_somebody_wishes_so(page: Page) -> None:
@@ -624,7 +653,7 @@ async def test_speech_becomes_a_question(open_console: OpenConsole) -> None:
         "end_of_turn": True,
         "segment_id": "r1-0",
         "language": "en-GB",
-        "id": "m-2",
+        "id": final["id"],
     }
 
 
