@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import from_json
@@ -24,11 +25,14 @@ from app.services.rag import (
 
 logger = logging.getLogger(__name__)
 
-# A node's output is one line and can reach megabytes; more than this is not a Dify event.
+# A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+HEAD_BYTES = 64 * 1024
 SNIPPET_CHARS = 300
 # Dify nests nothing deeper than two levels in its usage.
 MAX_USAGE_DEPTH = 20
+
+TEXT_KINDS = ("message", "agent_message", "message_file", "message_replace")
 
 SseEvent = tuple[bytes, bytes]
 """The data of an event and its name, mostly empty: Dify names its events inside the data."""
@@ -44,6 +48,10 @@ QUIET_NODES = frozenset(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class EventHead(bytes):
+    """How the data of an event begins that is too large to be kept."""
+
+
 class SseParser:
     """Cuts a byte stream into its server-sent events (WHATWG HTML, "Server-sent events").
 
@@ -56,9 +64,13 @@ class SseParser:
         self._scanned = 0
         self._is_first = True
         self._skips_lf = False
+        self._is_skipping = False
 
     def feed(self, data: bytes) -> list[SseEvent]:
-        """Return every event that is now complete; a ping has no data and is left out."""
+        """Return every event that is now complete; a ping has no data and is left out.
+
+        Of one with more than `MAX_EVENT_BYTES` the data is an `EventHead`, and comes as soon as that is known.
+        """
         data, buffer = self._with_lf_only(data), self._buffer
         if not buffer and not self._is_first and data.endswith(b"\n\n"):
             return _events_of(data[:-2])  # whole events, as nearly every read brings them
@@ -69,16 +81,32 @@ class SseParser:
             self._is_first = False
             if buffer.startswith(BOM):
                 del buffer[: len(BOM)]
+        if self._is_skipping and not self._has_passed():
+            return []
         end = buffer.rfind(b"\n\n", max(0, self._scanned - 1))
         self._scanned = len(buffer)
         if end < 0:
-            if len(buffer) > MAX_EVENT_BYTES:
-                raise RagBrokenStream(f"one event of the stream has more than {MAX_EVENT_BYTES} bytes")
-            return []
+            return self._head() if len(buffer) > MAX_EVENT_BYTES else []
         blocks = bytes(buffer[:end])
         del buffer[: end + 2]
         self._scanned = len(buffer)
         return _events_of(blocks)
+
+    def _head(self) -> list[SseEvent]:
+        """Give up the event that fills the buffer, but for its head."""
+        data, name = _event_of(bytes(self._buffer[:HEAD_BYTES]))
+        self._is_skipping = True
+        self._has_passed()
+        return [(EventHead(data), name)] if data else []
+
+    def _has_passed(self) -> bool:
+        """Drop what is there of an event that was given up; return whether it has ended."""
+        end = self._buffer.find(b"\n\n")
+        self._is_skipping = end < 0
+        # The last byte may be the first half of the end.
+        del self._buffer[: -1 if end < 0 else end + 2]
+        self._scanned = 0
+        return end >= 0
 
     def _with_lf_only(self, data: bytes) -> bytes:
         # A CR at the end of a read counts at once; should an LF follow, they were one line end.
@@ -126,8 +154,21 @@ def _read_event(data: bytes) -> dict[str, Any] | None:
     try:
         event = read_json(data)
     except ValueError:
-        return None
+        return _read_head(data) if isinstance(data, EventHead) else None
     return event if isinstance(event, dict) else None
+
+
+def _read_head(head: EventHead) -> dict[str, Any] | None:
+    """Read what stands whole in the head of an event; raise `RagBrokenStream` if text of the answer may be lost."""
+    event: Any = None
+    for size in (HEAD_BYTES, 256):  # a character that is none may be far behind the kind
+        with suppress(ValueError):
+            event = from_json(head[:size], allow_partial=True)
+            break
+    if not isinstance(event, dict) or event.get("event") in (None, *TEXT_KINDS):
+        raise RagBrokenStream(f"an event with text has more than {MAX_EVENT_BYTES} bytes")
+    logger.warning("an event of more than %d bytes is skipped: %s", MAX_EVENT_BYTES, _text(event, "event"))
+    return event
 
 
 def mend(text: str) -> str:

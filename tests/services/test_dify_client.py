@@ -357,7 +357,16 @@ async def test_a_line_of_megabytes_is_read(dify: StandInDify) -> None:
     assert heard.text == "Hi"
 
 
-async def test_an_event_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
+async def test_a_line_over_the_cap_that_is_not_shown_costs_no_answer(dify: StandInDify) -> None:
+    large = events.node_finished("Look", outputs={"text": "x" * (dify_events.MAX_EVENT_BYTES + 1_000_000)})
+    dify.will(chatflow("One ", send(large), "two", nodes=["Look"]))
+    heard = await hear_once(dify)
+
+    assert heard.text == "One two"
+    assert heard.end.usage == events.USAGE
+
+
+async def test_text_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
     dify.will([send(message("Hi"), message("x" * (dify_events.MAX_EVENT_BYTES + 100_000))), hang()])
     heard = await hear_once(dify)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
 from app.services import dify_events
-from app.services.dify_events import THINKING, DifyAnswer, SseParser, ThinkFilter, merge_texts
+from app.services.dify_events import THINKING, DifyAnswer, EventHead, SseParser, ThinkFilter, merge_texts
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Source, TextDelta, TextReplaced
 from tests.standin import events
 from tests.standin.events import ABSENT, PING, Event, Ids
@@ -148,14 +149,46 @@ def test_an_event_may_be_as_large_as_the_cap() -> None:
     assert [len(payload) for payload in parsed(in_reads(line + b"\n\ndata: 1\n\n"))] == [len(line) - 6, 1]
 
 
-def test_an_event_over_the_cap_breaks_the_stream_before_its_end_comes() -> None:
+def test_of_an_event_over_the_cap_only_the_head_comes_and_before_its_end() -> None:
     parser = SseParser()
     *reads, last = in_reads(padded(dify_events.MAX_EVENT_BYTES + 1))
     for read in reads:
         assert parser.feed(read) == []
 
-    with pytest.raises(RagBrokenStream):
-        parser.feed(last)
+    ((head, name),) = parser.feed(last)
+    assert isinstance(head, EventHead)
+    assert (len(head), name) == (dify_events.HEAD_BYTES - len(b"data: "), b"")
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_behind_an_event_over_the_cap_the_next_ones_are_whole(end: bytes, size: int) -> None:
+    parser = SseParser()
+    for read in in_reads(padded(dify_events.MAX_EVENT_BYTES + 1)):
+        parser.feed(read)
+    rest = b"xx\nid: 1" + end + b"data: 1" + end + end + b"data: 2" + end
+    told = [event for chunk in cut_at(rest, range(size, len(rest), size)) for event in parser.feed(chunk)]
+
+    assert told == [(b"1", b""), (b"2", b"")]
+
+
+def test_an_event_of_any_size_needs_bounded_memory() -> None:
+    parser, read = SseParser(), b"x" * 65536
+    parser.feed(b"data: ")
+    tracemalloc.start()
+    for _ in range(10 * dify_events.MAX_EVENT_BYTES // len(read)):
+        parser.feed(read)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 3 * dify_events.MAX_EVENT_BYTES
+    assert parser.feed(b"\n\ndata: 1\n\n") == [(b"1", b"")]
+
+
+def test_a_comment_over_the_cap_is_no_event() -> None:
+    comment = b": " + b"x" * (dify_events.MAX_EVENT_BYTES + 1)
+
+    assert parsed(in_reads(comment + b"\n\ndata: 1\n\n")) == [b"1"]
 
 
 def test_events_below_the_cap_may_be_more_than_the_cap_together() -> None:
@@ -720,6 +753,70 @@ def test_workflow_events_without_their_data_are_survived(data: object) -> None:
 
     assert heard.text == "Hi"
     assert heard.end.usage is None
+
+
+# --- Events too large to be kept ---
+
+LARGE = "x" * (dify_events.MAX_EVENT_BYTES + 1_000_000)
+
+
+def hear_large(*items: Event | bytes) -> Heard:
+    return hear_bytes(in_reads(events.stream(*items)))
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        events.node_finished("Look", outputs={"text": LARGE}),
+        events.node_finished("Look", outputs={"a\ud83d": 1, "text": LARGE}),
+        events.unknown("agent_log", data={"text": LARGE}),
+        events.agent_thought(LARGE),
+        events.tts_message(LARGE),
+        events.unknown("crystal_ball", answer=LARGE),
+    ],
+    ids=["node", "node with half an emoji", "log", "thought", "speech", "unknown"],
+)
+def test_an_event_that_is_not_shown_is_skipped_whatever_its_size(large: Event) -> None:
+    large_block = events.block(events.complete(large, IDS), "classic")
+    heard = hear_large(
+        message("One"), large_block, message(" two"), large_block, message_end(), *CLOSINGS["only_finished"]
+    )
+
+    assert heard.error is None
+    assert heard.text == "One two"
+
+
+@pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
+def test_text_that_is_too_large_breaks_the_stream_and_is_not_left_out(kind: str | None) -> None:
+    event: Event = {"answer": LARGE} if kind is None else {"event": kind, "answer": LARGE}
+    heard = hear_large(message("Hi"), events.block(event), message(" there"), message_end())
+
+    assert type(heard.error) is RagBrokenStream
+    assert heard.text == "Hi"
+
+
+def test_an_end_that_is_too_large_ends_the_answer_with_what_it_says_first() -> None:
+    cited = [events.citation(1, "a.pdf"), events.citation(2, "b.pdf", LARGE)]
+    heard = hear_large(message("Hi"), message_end(cited))
+
+    assert heard.answer.is_over
+    assert [source.title for source in heard.end.sources] == ["a.pdf", "b.pdf"]
+    assert heard.end.sources[1].snippet == ""
+
+
+@pytest.mark.parametrize(("status", "fails"), [("succeeded", False), ("failed", True)])
+def test_a_workflow_whose_end_is_too_large_still_says_how_it_ended(status: str, fails: bool) -> None:
+    heard = hear_large(*FLOW, message("Hi"), events.workflow_finished(LARGE, status=status))
+
+    assert (type(heard.error) is RagFailed) == fails
+    assert heard.text == "Hi"
+
+
+def test_an_error_that_is_too_large_has_its_code() -> None:
+    heard = hear_large(message("Hi"), {"event": "error", "code": "out_of_order", "message": LARGE})
+
+    assert type(heard.error) is RagFailed
+    assert "out_of_order" in str(heard.error)
 
 
 # --- Characters that are none ---
