@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.rules import Frame, Rules
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds until a frame that does not come fails the test."""
 
 

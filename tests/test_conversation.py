@@ -22,6 +22,7 @@ from app.models.verdicts import Verdict
 from app.services.question_detector import judge
 from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
 from app.session_metrics import Observer, Observers, SessionMetrics
+from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import make_settings
@@ -181,7 +182,7 @@ async def test_half_a_character_of_a_provider_is_not_lost(rag: Any) -> None:
 async def test_nothing_after_the_end_of_an_answer_is_heard(rag: Any) -> None:
     async with rag.connect() as client:
         assert text_of(await client.ask("trail?")) == "Text."
-        await asyncio.wait_for(provider.closed.wait(), 5)
+        await asyncio.wait_for(provider.closed.wait(), PATIENCE)
 
 
 async def test_a_provider_that_cannot_even_begin_is_a_failed_answer(start: Serve) -> None:
@@ -212,7 +213,7 @@ async def test_a_client_that_does_not_read_holds_its_provider_back_and_may_still
         while (before := provider.yielded) == 0 or await _still_yields(before):
             pass
         await client.control("cancel")
-        await asyncio.wait_for(provider.closed.wait(), 5)
+        await asyncio.wait_for(provider.closed.wait(), PATIENCE)
         frames = await client.until(stage="idle")
         assert frames[-2]["stage"] == "interrupting"
 
@@ -225,7 +226,7 @@ async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_
         await client.say("flood?")
         await client.until(content="x" * 400)
         client.socket.transport.abort()
-        await asyncio.wait_for(provider.closed.wait(), 5)
+        await asyncio.wait_for(provider.closed.wait(), PATIENCE)
     outcomes = [vars(record)["reason"] for record in caplog.records if hasattr(record, "outcome")]
     assert outcomes == ["disconnected"]
 
@@ -309,7 +310,7 @@ async def end_as_a_message_comes(end: Callable[[Conversation], None]) -> tuple[l
         is_greeted.set()
 
     connection = Connection(record.log, 0, send, send_seconds=1)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(conversation.live())
         await conversation.has_begun.wait()
         tasks.create_task(conversation.attend(connection, messages.get, session.connect(0)))
@@ -361,7 +362,7 @@ async def test_one_record_tells_how_each_query_went(rag: Any, caplog: pytest.Log
         provider.let_go.set()
         await client.say("flood?")
         await client.until(stage="querying_rag")
-    await asyncio.wait_for(_closed_again(), 5)
+    await asyncio.wait_for(_closed_again(), PATIENCE)
     outcomes = [vars(record) for record in caplog.records if hasattr(record, "outcome")]
     assert [(record["outcome"], record["reason"]) for record in outcomes] == [
         ("answered", None),

@@ -18,6 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
@@ -219,7 +220,7 @@ async def test_a_new_file_counts_from_the_signal_on(start: Serve, tmp_path: Path
     async with service.connect(**bearer("token-a")) as client:
         tenants_file(tmp_path, {"name": "acme", "token": "token-b"})
         os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await refused_or_none(service, "token-a")) is None:
                 pass
         async with service.connect(**bearer("token-b")):

@@ -34,7 +34,7 @@ PAGE = ROOT / "docs" / "observability.md"
 WINDOW = "8s"
 """What stands here for the windows of minutes; likewise nothing has to last, and it is scraped twice a second."""
 
-PATIENCE = 25.0
+PATIENCE = 60.0
 
 LOOP_LATE = "RealtimeRagLoopLate"
 """May also fire of itself where the machine has other things to do."""

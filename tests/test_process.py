@@ -21,7 +21,7 @@ from tests.service import ROOT, Service, open_terminal
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Process:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.client import Client
+from tests.client import PATIENCE, Client
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
@@ -26,7 +26,7 @@ async def lose(client: Client) -> None:
 
 async def parked(service: Service) -> None:
     """Wait until the service has noticed the loss."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (await service.health())["parked"]:
             pass
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.services.text_utils import split_event, split_text, stream_answer
+from tests.client import PATIENCE
 
 FAMILY = "👨‍👩‍👧‍👦"
 FRANCE, JAPAN = "🇫🇷", "🇯🇵"
@@ -144,7 +145,7 @@ async def test_others_run_between_two_pieces() -> None:
             turns.append(name)
 
     turns: list[str] = []
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(speak("a"))
         tasks.create_task(speak("b"))
 

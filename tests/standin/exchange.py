@@ -18,7 +18,7 @@ from aiohttp import web
 from tests.standin import events
 from tests.standin.events import Event, Ids, Style
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which anything that waits for a test gives up, so that a failing test ends."""
 
 

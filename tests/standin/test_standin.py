@@ -17,7 +17,7 @@ import pytest
 
 from tests.standin import events
 from tests.standin.dify import StandInDify
-from tests.standin.exchange import Script, Step
+from tests.standin.exchange import PATIENCE, Script, Step
 from tests.standin.scripts import (
     PING,
     agent_answer,
@@ -562,7 +562,7 @@ async def test_runs_as_a_process_that_stamps_its_tokens() -> None:
         "--tokens", "3", "--api-key", "app-test", "--stamp", stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         base_url = (await process.stdout.readline()).decode().strip()
         key = {"Authorization": "Bearer app-test"}
         async with httpx.AsyncClient(base_url=base_url, headers=key, trust_env=False) as http:
