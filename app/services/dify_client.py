@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -29,28 +30,32 @@ from app.services.deadlines import Deadlines, Watch
 from app.services.dify_events import DifyAnswer, SseParser, mend, merge_texts, read_json
 from app.services.rag import AnswerEvent, Question, TextDelta
 from app.services.text_utils import stream_answer
-from app.services.transport import StaleConnection, Transport
+from app.services.transport import StaleConnection, Transport, is_sent
 from app.session_metrics import count_renewal, count_retry
 from app.tracing import outgoing
 
 logger = logging.getLogger(__name__)
 
-# How long the next question of a conversation waits for the reply to a stop call, and how long that
-# call may take altogether, in seconds.
-STOP_WAIT_SECONDS = 0.3
+# How long a question that nobody waits for any more is seen off: stopped, read to its end, closed. Its conversation
+# takes no other question meanwhile (langgenius/dify #16450). Dify reads the stop call's flag once a second.
+LEAVE_SECONDS = 1.2
+# How long a stop call may take altogether, in seconds.
 STOP_SECONDS = 2.0
 # The first pause before a retry, in seconds; it doubles each time and is spread by half of itself either way.
 BACKOFF_SECONDS = 0.25
-# Connections beyond one for each running query. A stop call holds one for some 50 ms: enough for a thousand
-# interrupts a second.
-SPARE_CONNECTIONS = 64
+# Connections beyond one for each running query. One that is seen off holds two, for `LEAVE_SECONDS` at most: enough for
+# fifty interrupts a second, and for five times as many of a Dify that stops at once.
+SPARE_CONNECTIONS = 128
 MAX_ERROR_BYTES = 64 * 1024
 MAX_BLOCKING_BYTES = 32 * 1024 * 1024
+
+# What sending may end in; the last two come of an odd redirect.
+BROKEN = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 
 
 @asynccontextmanager
 async def open_dify(settings: Settings) -> AsyncIterator[DifyClient]:
-    """Open the client with its one HTTP client; closing it lets the last stop calls leave."""
+    """Open the client with its one HTTP client; closing it waits for what is being seen off."""
     transport = Transport(settings.dify_url, settings.max_running_queries + SPARE_CONNECTIONS)
     async with (
         httpx.AsyncClient(transport=transport) as http,
@@ -60,13 +65,13 @@ async def open_dify(settings: Settings) -> AsyncIterator[DifyClient]:
 
 
 class DifyClient:
-    """A `RagProvider` over Dify. `tasks` must outlive every query: it holds the stop calls under way."""
+    """A `RagProvider` over Dify. `tasks` must outlive every query: it holds what is on its way to Dify."""
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings, tasks: asyncio.TaskGroup) -> None:
         self._http = http
         self._settings = settings
         self._tasks = tasks
-        self._stops: dict[str | None, asyncio.Task[None]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         key = settings.dify_api_key
         self._headers = {
             "Authorization": f"Bearer {key.get_secret_value()}" if key else "",
@@ -82,28 +87,26 @@ class DifyClient:
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         if self._settings.dify_api_key is None:
             raise RagNotConfigured("DIFY_API_KEY is not set")
-        deadlines = Deadlines(self._settings)
-        await self._wait_for_stop(question.conversation_id)
-        response = await self._ask(question, deadlines)
-        answer = DifyAnswer(strip_think=self._settings.dify_think == "strip")
+        await self._wait_for_former(question.conversation_id)
+        deadlines = Deadlines(self._settings)  # after the wait: that was not Dify's time
+        run = _Run(question.user, DifyAnswer(strip_think=self._settings.dify_think == "strip"))
         try:
-            content_type = response.headers.get("content-type", "").lower()
-            if content_type.startswith("text/event-stream"):
-                events = self._read_stream(response, answer, deadlines)
+            await self._ask(run, question, deadlines)
+            content_type = run.response.headers.get("content-type", "").lower()
+            if run.is_stream:
+                events = self._read_stream(run, deadlines)
             elif content_type.startswith("application/json"):
-                events = self._read_blocking(response, answer, deadlines)
+                events = self._read_blocking(run, deadlines)
             else:
                 raise RagUnavailable(f"200 with content type {content_type or 'none'}: not Dify's answer")
             async with aclosing(events):
                 async for event in events:
                     yield event
         finally:
-            try:
-                await response.aclose()
-            finally:
-                # Whatever ended the query here has not ended it there.
-                if answer.task_id is not None and not answer.is_over:
-                    self._stop(answer.task_id, answer.conversation_id, question.user)
+            if run.answer.is_over:
+                await run.close()
+            elif run.is_asked:
+                self._leave(run)  # whatever ended the query here has not ended it there
 
     async def probe(self) -> None:
         """Ask for the app behind the key, the cheapest call that proves both. Raises `RagError`."""
@@ -121,15 +124,15 @@ class DifyClient:
 
     # Asking
 
-    async def _ask(self, question: Question, deadlines: Deadlines) -> httpx.Response:
-        """Return a response with status 200, its body unread; raise when there is none in time."""
+    async def _ask(self, run: _Run, question: Question, deadlines: Deadlines) -> None:
+        """See to it that the run has a response with status 200, its body unread; raise when there is none in time."""
         conversation_id = question.conversation_id
         retries = self._settings.dify_max_retries
         may_reconnect = True
         attempt = 0
         while True:
             try:
-                return await self._post_question(question, conversation_id, deadlines)
+                return await self._post_question(run, question, conversation_id, deadlines)
             except _ConversationGone:
                 # Expired or deleted: the talk goes on in a new conversation.
                 logger.info("the conversation is gone upstream: a new one begins")
@@ -150,8 +153,8 @@ class DifyClient:
                 await asyncio.sleep(pause)
 
     async def _post_question(
-        self, question: Question, conversation_id: str | None, deadlines: Deadlines
-    ) -> httpx.Response:
+        self, run: _Run, question: Question, conversation_id: str | None, deadlines: Deadlines
+    ) -> None:
         trace_headers, trace_id = outgoing()
         body = {
             "query": question.text,
@@ -165,12 +168,13 @@ class DifyClient:
             body["trace_id"] = trace_id  # Dify prefers it to the header
         headers = {**self._headers, **trace_headers}
         request = httpx.Request("POST", self._questions_url, json=body, headers=headers, extensions=self._extensions)
+        run.begin(self._tasks, self._send(request), conversation_id)
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                response = await self._http.send(request, stream=True, auth=None)
+                response = await run.reply()
                 if response.status_code != 200:
+                    run.is_asked = False
                     await _refuse(response, had_conversation=conversation_id is not None)
-                return response
         except TimeoutError as error:
             raise deadlines.error() from error
         except httpx.ConnectTimeout as error:
@@ -179,9 +183,16 @@ class DifyClient:
             raise _Retryable(RagUnavailable(f"no connection: {error}")) from error
         except StaleConnection:
             raise
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last two: an odd redirect
+        except BROKEN as error:
             # It may have arrived: asking again could ask twice.
             raise RagUnavailable(f"the connection broke before the response: {error}") from error
+
+    async def _send(self, request: httpx.Request) -> httpx.Response | Exception:
+        # The failure as a value: one that a task of the group raises would end all the others.
+        try:
+            return await self._http.send(request, stream=True, auth=None)
+        except Exception as error:
+            return error
 
     def _inputs(self, question: Question) -> dict[str, Any]:
         name = self._settings.context_input
@@ -189,13 +200,8 @@ class DifyClient:
 
     # Reading
 
-    async def _read_stream(
-        self, response: httpx.Response, answer: DifyAnswer, deadlines: Deadlines
-    ) -> AsyncGenerator[AnswerEvent, None]:
-        parser = SseParser()
-        # As it comes; a proxy that compresses though it was not asked to is the exception.
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        chunks = response.aiter_bytes() if "content-encoding" in response.headers else aiter(response.stream)
+    async def _read_stream(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
+        answer, chunks = run.answer, run.chunks()
         now = asyncio.get_running_loop().time
         with Watch(deadlines) as watch:
             while not answer.is_over:
@@ -207,10 +213,7 @@ class DifyClient:
                     if chunk is None:
                         events.extend(answer.end_of_stream())
                     else:
-                        for event in parser.feed(chunk):
-                            events.extend(answer.feed(*event))
-                            if answer.is_over:
-                                break
+                        events.extend(run.feed(chunk))
                 except RagError as error:
                     failure = error  # what came with it in the same read goes out first
                 began = now()
@@ -240,12 +243,10 @@ class DifyClient:
                 return None
             raise RagBrokenStream(f"the stream broke: {error}") from error
 
-    async def _read_blocking(
-        self, response: httpx.Response, answer: DifyAnswer, deadlines: Deadlines
-    ) -> AsyncGenerator[AnswerEvent, None]:
+    async def _read_blocking(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                body = read_json(await _read_body(response, MAX_BLOCKING_BYTES))
+                body = read_json(await _read_body(run.response, MAX_BLOCKING_BYTES))
         except TimeoutError as error:
             raise deadlines.error() from error
         except httpx.HTTPError as error:
@@ -254,29 +255,60 @@ class DifyClient:
             raise RagBrokenStream("the answer is not JSON") from error
         if not isinstance(body, dict):
             raise RagBrokenStream("the answer is not a JSON object")
-        for event in answer.feed_blocking(body):
+        for event in run.answer.feed_blocking(body):
             if isinstance(event, TextDelta):
                 async for piece in stream_answer(event.text, self._settings.answer_chunk_chars):
                     yield TextDelta(piece)
             else:
                 yield event
 
-    # Stopping
+    # Leaving
 
-    async def _wait_for_stop(self, conversation_id: str | None) -> None:
+    async def _wait_for_former(self, conversation_id: str | None) -> None:
         # Two requests at once in one conversation poison it (langgenius/dify #16450).
-        if conversation_id is not None and (stop := self._stops.get(conversation_id)) is not None:
-            await asyncio.wait([stop], timeout=STOP_WAIT_SECONDS)
+        if conversation_id is not None and (leaving := self._leaving.get(conversation_id)) is not None:
+            await asyncio.wait([leaving], timeout=LEAVE_SECONDS)
 
-    def _stop(self, task_id: str, conversation_id: str | None, user: str) -> None:
-        # A task of its own: the query that is being cancelled cannot wait for the reply.
-        task = self._tasks.create_task(self._post_stop(task_id, user))
-        self._stops[conversation_id] = task
-        task.add_done_callback(lambda done: self._forget_stop(conversation_id, done))
+    def _leave(self, run: _Run) -> None:
+        # A task of its own: the query that is being cancelled cannot wait.
+        task = self._tasks.create_task(self._see_off(run))
+        if (conversation_id := run.answer.conversation_id or run.conversation_id) is not None:
+            self._leaving[conversation_id] = task
+            task.add_done_callback(lambda done: self._forget(conversation_id, done))
 
-    def _forget_stop(self, conversation_id: str | None, task: asyncio.Task[None]) -> None:
-        if self._stops.get(conversation_id) is task:
-            del self._stops[conversation_id]
+    def _forget(self, conversation_id: str, task: asyncio.Task[None]) -> None:
+        if self._leaving.get(conversation_id) is task:
+            del self._leaving[conversation_id]
+
+    async def _see_off(self, run: _Run) -> None:
+        """Stop the run, read its stream to the end and close it, whatever comes of that.
+
+        A stream that is closed before the stop call takes effect costs the conversation what was said (Dify 1.14); one
+        without a task id yet cannot be stopped, and would put an answer that nobody saw into the conversation.
+        """
+        try:
+            try:
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self._stop_and_read_on(run)
+            finally:
+                await run.close()
+        except (TimeoutError, RagError, *BROKEN) as error:
+            logger.debug("a question was left before its end: %s", error or type(error).__name__)
+        except Exception:
+            logger.exception("a question could not be seen off")  # not raised: that would end what serves everybody
+
+    async def _stop_and_read_on(self, run: _Run) -> None:
+        if not run.may_run:
+            return
+        await run.reply()
+        if not run.is_stream:
+            return
+        chunks = run.chunks()
+        await run.read_on(chunks, lambda: run.answer.task_id is not None)
+        if run.answer.task_id is not None and not run.answer.is_over:
+            # A task of its own again: a reply that is late may still come when there is no more time here.
+            await asyncio.wait([self._tasks.create_task(self._post_stop(run.answer.task_id, run.user))])
+            await run.read_on(chunks, lambda: run.answer.is_closing)
 
     async def _post_stop(self, task_id: str, user: str) -> None:
         url = f"{self._settings.dify_url}/chat-messages/{quote(task_id, safe='')}/stop"
@@ -286,6 +318,75 @@ class DifyClient:
         except Exception as error:
             # Best effort: whatever comes of it must not end the tasks that serve everybody.
             logger.info("the stop call failed: %s", error or type(error).__name__)
+
+
+class _Run:
+    """One question on its way through Dify: how it was asked, its reply, and what has been read of that."""
+
+    def __init__(self, user: str, answer: DifyAnswer) -> None:
+        self.user = user
+        self.answer = answer
+        self.conversation_id: str | None = None
+        self.is_asked = False
+        self._parser = SseParser()
+
+    def begin(
+        self,
+        tasks: asyncio.TaskGroup,
+        sending: Coroutine[Any, Any, httpx.Response | Exception],
+        conversation_id: str | None,
+    ) -> None:
+        self.conversation_id = conversation_id
+        self.is_asked = True
+        self._context = copy_context()
+        self._sending = tasks.create_task(sending, context=self._context)
+
+    @property
+    def may_run(self) -> bool:
+        """Whether Dify may have begun: not while there is no connection yet."""
+        return self._sending.done() or self._context.get(is_sent, False)
+
+    async def reply(self) -> httpx.Response:
+        """Wait for the head of the response; who is cancelled meanwhile does not cancel the question."""
+        reply = await asyncio.shield(self._sending)
+        if isinstance(reply, Exception):
+            self.is_asked = False
+            raise reply
+        self.response = reply
+        return reply
+
+    @property
+    def is_stream(self) -> bool:
+        content_type: str = self.response.headers.get("content-type", "")
+        return self.response.status_code == 200 and content_type.lower().startswith("text/event-stream")
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes, from where the reader before has stopped."""
+        # A proxy that compresses though it was not asked to is the exception, and cannot be read on.
+        if "content-encoding" in self.response.headers:
+            return self.response.aiter_bytes()
+        assert isinstance(self.response.stream, httpx.AsyncByteStream)
+        return aiter(self.response.stream)
+
+    def feed(self, chunk: bytes) -> Iterator[AnswerEvent]:
+        for event in self._parser.feed(chunk):
+            yield from self.answer.feed(*event)
+            if self.answer.is_over:
+                return
+
+    async def read_on(self, chunks: AsyncIterator[bytes], is_enough: Callable[[], bool]) -> None:
+        """Read until that is so, or to the end; what is said has nobody to hear it."""
+        while not self.answer.is_over and not is_enough() and (chunk := await anext(chunks, None)) is not None:
+            for _ in self.feed(chunk):
+                pass
+
+    async def close(self) -> None:
+        """Close the response, or give up waiting for one."""
+        if self._sending.cancel() or self._sending.cancelled():
+            return
+        reply = self._sending.result()
+        if isinstance(reply, httpx.Response):
+            await reply.aclose()
 
 
 class _ConversationGone(Exception):

@@ -21,6 +21,9 @@ MAX_HEADERS = 1000
 _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
 _is_queued: ContextVar[bool] = ContextVar("is_queued", default=False)
 
+is_sent: ContextVar[bool] = ContextVar("is_sent", default=False)
+"""Whether the request of this context has left, so that it may be answered though nobody waits."""
+
 
 class StaleConnection(httpx.RemoteProtocolError):
     """A connection kept alive from before broke before a byte of the response came."""
@@ -36,6 +39,10 @@ async def _note_queue(_session: aiohttp.ClientSession, _context: object, _params
 
 async def _note_turn(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
     _is_queued.set(False)
+
+
+async def _note_sent(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
+    is_sent.set(True)
 
 
 @cache
@@ -61,6 +68,7 @@ class Transport(AiohttpTransport):
         trace.on_connection_reuseconn.append(_note_reuse)
         trace.on_connection_queued_start.append(_note_queue)
         trace.on_connection_queued_end.append(_note_turn)
+        trace.on_request_headers_sent.append(_note_sent)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self.ssl_context),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -73,6 +81,7 @@ class Transport(AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         _is_reused.set(False)
         _is_queued.set(False)
+        is_sent.set(False)
         try:
             return await super().handle_async_request(request)
         except httpx.TransportError as error:

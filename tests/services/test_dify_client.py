@@ -1435,7 +1435,117 @@ async def test_an_interrupt_before_any_text_stops_the_run_too(dify: StandInDify)
             await anext(stream)
         await dify.stopped()
 
-    assert dify.hang_ups == 1
+    assert dify.stops[0].found
+
+
+@pytest.mark.parametrize("kind", [answer("One", hang()), chatflow("One", hang())], ids=["chat", "flow"])
+async def test_an_interrupted_stream_is_stopped_first_and_read_to_its_closing_event(
+    dify: StandInDify, kind: Step
+) -> None:
+    dify.will(kind)
+    async with client_of(dify) as client:
+        await interrupted(client)
+        await dify.idle()
+
+    assert [stop.found for stop in dify.stops] == [True]  # it ran still, so its stream was open
+    assert (dify.hang_ups, dify.cut_short) == (0, 1)
+
+
+async def test_an_interrupted_stream_that_goes_on_after_its_stop_is_closed_all_the_same(dify: StandInDify) -> None:
+    dify.will([send(message("One")), deaf_and_talkative()])
+    async with client_of(dify) as client:
+        await interrupted(client)
+        await dify.hung_up()
+
+    assert len(dify.stops) == 1
+    assert (dify.hang_ups, dify.cut_short) == (1, 0)
+
+
+def deaf_and_talkative() -> Step:
+    async def step(exchange: Exchange) -> None:
+        exchange.is_deaf = True
+        while True:
+            await exchange.send(message("and "))
+            await asyncio.sleep(0.01)
+
+    return step
+
+
+async def test_a_deadline_stops_the_run_and_reads_on_too(dify: StandInDify) -> None:
+    dify.will(answer("One", hang()))
+    async with client_of(dify, dify_stall_timeout=0.05) as client:
+        heard = await hear(client)
+        await dify.idle()
+
+    assert isinstance(heard.error, RagTimeout)
+    assert [stop.found for stop in dify.stops] == [True]
+    assert dify.hang_ups == 0
+
+
+@pytest.mark.parametrize("head", [False, True], ids=["before the head", "after the head"])
+@pytest.mark.parametrize("conversation_id", [None, "c"])
+async def test_a_question_interrupted_before_its_first_event_is_stopped_as_soon_as_it_has_a_task_id(
+    dify: StandInDify, head: bool, conversation_id: str | None
+) -> None:
+    noted, go = Noted(), asyncio.Event()
+    first = [send(PING), wait(go)] if head else [slow_head(go)]
+    dify.will(answer("Hi", conversation_id="c"), [noted.step, *first, answer("One", hang())])
+    async with client_of(dify) as client:
+        await hear(client)
+        query = asyncio.create_task(hear(client, Question("And?", "someone", conversation_id)))
+        await dify.asked(2)
+        query.cancel()
+        await asyncio.wait([query])
+        assert query.cancelled()
+        go.set()
+        await dify.stopped()
+        await dify.idle()
+
+    assert [(stop.task_id, stop.user, stop.found) for stop in dify.stops] == [(noted.task_ids[0], "someone", True)]
+    assert dify.hang_ups == 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pings_forever(0.01),
+        [slow_head(asyncio.Event()), answer("One")],
+        status(400),
+        status(200, html="<p>Hi</p>"),
+        blocking("Hi"),
+        close_before_head(),
+        answer("One"),
+    ],
+    ids=["pings", "no head", "refused", "page", "JSON", "closed", "whole answer"],
+)
+async def test_whatever_comes_of_a_question_that_was_left_early_the_next_one_works(
+    dify: StandInDify, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = asyncio.Event()
+    dify.will(answer("Hi", conversation_id="c"), [slow_head(go), script])
+    async with client_of(dify) as client:
+        await hear(client)
+        query = asyncio.create_task(hear(client, Question("And?", "someone", "c")))
+        await dify.asked(2)
+        query.cancel()
+        await asyncio.wait([query])
+        go.set()
+        assert (await hear(client, Question("And then?", "someone", "c"))).text == "Stand-in answer."
+
+    assert dify.most_running_per_conversation["c"] == 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_question_that_never_left_is_given_up_at_once() -> None:
+    async with raw_server(b"") as server, asyncio.timeout(dify_client.LEAVE_SECONDS):
+        # It waits for a request, not for a TLS handshake.
+        base_url = server.base_url.replace("http:", "https:")
+        async with open_dify(settings_for(base_url)) as client:
+            query = asyncio.create_task(hear(client))
+            while not server.connections:  # noqa: ASYNC110 -- nobody tells of a connection
+                await asyncio.sleep(0.01)
+            query.cancel()
+            await asyncio.wait([query])
 
 
 @pytest.mark.parametrize(
@@ -1462,6 +1572,36 @@ async def test_the_next_question_of_a_conversation_waits_for_the_stop(dify: Stan
         assert (await following).text == "Stand-in answer."
 
     assert dify.most_running_per_conversation["c"] == 1
+
+
+async def test_the_next_question_of_a_conversation_waits_for_the_closing_event(dify: StandInDify) -> None:
+    go = asyncio.Event()
+
+    async def ends_late(exchange: Exchange) -> None:
+        exchange.is_deaf = True
+        await exchange.send(message("One"))
+        await wait(go)(exchange)
+        await exchange.send(events.message_end())
+
+    dify.will(answer("Hi", conversation_id="c"), ends_late)
+    async with client_of(dify) as client:
+        await hear(client)
+        await interrupted(client, Question("And?", "someone", "c"))
+        following = asyncio.create_task(hear(client, Question("And then?", "someone", "c")))
+        await dify.stopped()
+        assert len(dify.requests) == 2
+        go.set()
+        assert (await following).text == "Stand-in answer."
+
+    assert dify.most_running_per_conversation["c"] == 1
+    assert dify.hang_ups == 0
+
+
+async def test_the_deadlines_of_a_question_begin_after_that_wait(dify: StandInDify) -> None:
+    dify.will(answer("One", hang(deaf=True), conversation_id="c"))
+    async with client_of(dify, dify_timeout=dify_client.LEAVE_SECONDS / 2) as client:
+        await interrupted(client)
+        assert (await hear(client, Question("And?", "someone", "c"))).text == "Stand-in answer."
 
 
 async def test_it_waits_no_longer_than_its_bound_for_a_stop_that_hangs(dify: StandInDify) -> None:

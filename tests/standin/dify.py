@@ -93,6 +93,8 @@ class StandInDify:
         """What `drops_kept_alive` dropped; it is in neither of the other lists."""
         self.stops: list[StopCall] = []
         self.hang_ups = 0
+        self.cut_short = 0
+        """Answers that the stop call ended, read to their closing event."""
         self.most_running = 0
         self.most_running_per_conversation: dict[str, int] = {}
 
@@ -133,7 +135,9 @@ class StandInDify:
         if handlers:
             await asyncio.wait(handlers)
         for transport in self._connections:
-            transport.abort()
+            # One that was closed and has sent its last byte since cannot be aborted any more.
+            if not transport.is_closing() or transport.get_write_buffer_size():
+                transport.abort()
         await self._runner.cleanup()
         await _ticks(3)  # for the connections' last callbacks
         if self._faults and exc is None:
@@ -188,8 +192,8 @@ class StandInDify:
         await self.until(lambda: len(self.requests) >= n, f"{n} questions")
 
     async def hung_up(self, n: int = 1) -> None:
-        """Wait until the client has closed `n` unfinished answers, counted from the start."""
-        await self.until(lambda: self.hang_ups >= n, f"{n} hang-ups")
+        """Wait until the client has ended `n` answers, by the stop call or by closing them, counted from the start."""
+        await self.until(lambda: self.hang_ups + self.cut_short >= n, f"{n} hang-ups")
 
     async def stopped(self, n: int = 1) -> None:
         """Wait until `n` stop calls have arrived, counted from the start."""
@@ -340,7 +344,9 @@ class StandInDify:
         self._running[exchange.ids.task_id] = exchange
         self._named(exchange)
         try:
-            return await exchange.run(script, self._hang_up)
+            response = await exchange.run(script, self._hang_up)
+            self.cut_short += exchange.is_cut_short
+            return response
         finally:
             del self._running[exchange.ids.task_id]
 

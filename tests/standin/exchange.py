@@ -199,6 +199,11 @@ class Exchange:
     def is_running(self) -> bool:
         return not self.is_over and not self.transport.is_closing()
 
+    @property
+    def is_cut_short(self) -> bool:
+        """The stop call ended it."""
+        return self._stopped
+
     # --- For the server ---
 
     async def run(self, script: Script, on_hang_up: Callable[[], None]) -> web.StreamResponse:

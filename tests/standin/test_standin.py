@@ -423,6 +423,8 @@ async def test_the_stop_call_ends_the_stream_of_the_right_user(dify: StandInDify
         ("someone", False),
         ("someone", True),
     ]
+    assert dify.cut_short == 1
+    await dify.hung_up()
     assert (await http.post(f"/chat-messages/{task_id}/stop", json={})).status_code == 400
     assert dify.hang_ups == 0
 
