@@ -87,16 +87,20 @@ class RagNotConfigured(RagError):
 
 
 class RagTimeout(RagError):
-    """A deadline passed; `phase` says which one."""
+    """A deadline passed; `phase` says which one.
+
+    `is_silent`: the reply had begun, and nothing came but signs of life. That may be this question's own fault.
+    """
 
     code = "RAG_TIMEOUT"
     retryable = True
     sentence = "The knowledge base took too long to answer. Please ask again."
     sentence_zh = "知识库响应超时，请再问一次。"
 
-    def __init__(self, message: str, phase: Phase) -> None:
+    def __init__(self, message: str, phase: Phase, *, is_silent: bool = False) -> None:
         super().__init__(message)
         self.phase = phase
+        self.is_silent = is_silent
 
 
 class RagUnavailable(RagError):

@@ -12,6 +12,7 @@ from tests.client import Client
 from tests.conftest import Serve
 from tests.rules import Frame, text_of
 from tests.standin.dify import StandInDify
+from tests.standin.events import message, workflow_started
 from tests.standin.exchange import Script
 from tests.standin.scripts import (
     answer,
@@ -99,6 +100,45 @@ async def test_the_conversation_in_dify_goes_on_after_the_fallback(
         first["conversation_id"],
         first["conversation_id"],
     ]
+
+
+@pytest.mark.parametrize("fallback", [None, "local"])
+async def test_after_a_deadline_with_only_pings_the_next_question_begins_a_new_conversation(
+    start: Serve, dify: StandInDify, handbook: Path, fallback: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dify.only_pings = 0.02
+    service = await start(fallback_provider=fallback, knowledge_dir=handbook, dify_timeout=0.5)
+    async with service.connect() as client:
+        await client.ask("Who are you?")
+        dify.forget_conversations()
+        second = (await client.ask(WARRANTY))[-2]
+        assert second["conversation_id"] is None
+        if fallback is None:
+            assert (second["error"]["code"], second["error"]["phase"]) == ("RAG_TIMEOUT", "first_text")
+        else:
+            assert second["provider"] == "local"
+        third = (await client.ask("And who am I?"))[-2]
+        assert third["conversation_id"]
+        await client.ask("And who are they?")
+    named = [request.conversation_id for request in dify.requests]
+    assert [bool(name) for name in named] == [False, True, False, True]
+    assert named[3] == third["conversation_id"] != named[1]
+    assert capsys.readouterr().err.count("the next question begins a new one") == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[send(workflow_started()), hang()], hang(head=False), [send(message("One")), hang()]],
+    ids=["an event", "no head", "text"],
+)
+async def test_any_other_deadline_keeps_the_conversation(start: Serve, dify: StandInDify, script: Script) -> None:
+    service = await start(dify_timeout=0.5, dify_stall_timeout=0.5)
+    async with service.connect() as client:
+        first = (await client.ask("Who are you?"))[-2]
+        dify.will(script)
+        assert (await client.ask(WARRANTY))[-2]["error"]["code"] == "RAG_TIMEOUT"
+        await client.ask("And who am I?")
+    assert dify.requests[2].conversation_id == first["conversation_id"]
 
 
 async def test_after_failures_in_a_row_dify_is_left_alone_and_the_client_knows_for_how_long(

@@ -38,9 +38,12 @@ class Source(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ConversationNamed:
-    """The provider named the conversation. Sent as early as it is known, so that it outlives an interrupt."""
+    """The provider named the conversation. Sent as early as it is known, so that it outlives an interrupt.
 
-    conversation_id: str
+    None: the conversation is of no more use, and the next question begins another.
+    """
+
+    conversation_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

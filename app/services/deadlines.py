@@ -44,9 +44,10 @@ class Deadlines:
     def at(self) -> float:
         return min(self._next, self._total, self._closing)
 
-    def error(self) -> RagTimeout:
+    def error(self, *, is_silent: bool = False) -> RagTimeout:
         phase: Phase = "total" if self._total <= self._next else self._phase
-        return RagTimeout(f"no answer in time: {phase}", phase)
+        what = f"{phase}, and not one event with data" if is_silent else phase
+        return RagTimeout(f"no answer in time: {what}", phase, is_silent=is_silent)
 
 
 class Watch:

@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.services.deadlines import Deadlines, Watch
 from app.services.dify_events import DifyAnswer, SseParser, mend, merge_texts, read_json
-from app.services.rag import AnswerEvent, Question, TextDelta
+from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport, is_sent
 from app.session_metrics import count_renewal, count_retry
@@ -219,6 +219,10 @@ class DifyClient:
                 began = now()
                 for told in merge_texts(events):
                     yield told
+                if isinstance(failure, RagTimeout) and failure.is_silent and run.conversation_id is not None:
+                    # So answers a chatflow of Dify 1.14 whose conversation is gone, for ever, where others say 404.
+                    logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
+                    yield ConversationNamed(None)
                 if failure is not None:
                     raise failure
                 if answer.texts > texts:
@@ -237,7 +241,7 @@ class DifyClient:
                 return None
             if not answer.is_readable:
                 raise RagBrokenStream("not one event of the stream could be read") from error
-            raise watch.deadlines.error() from error
+            raise watch.deadlines.error(is_silent=not answer.has_read) from error
         except httpx.HTTPError as error:
             if answer.is_closing:
                 return None

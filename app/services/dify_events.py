@@ -258,8 +258,8 @@ class DifyAnswer:
 
     `task_id` is what a stop call needs, None until an event names it. `texts` counts the texts that came, thoughts
     included: what the deadlines look at. `is_closing`: one of a chatflow's two closing events has come, the other may
-    never come. `is_over`: Dify is done with this answer. `is_readable`: of all events so far, one could be read, or
-    there were none.
+    never come. `is_over`: Dify is done with this answer. `has_read`: an event with data has come and could be read.
+    `is_readable`: so it is, or there was none.
     """
 
     def __init__(self, *, strip_think: bool = True) -> None:
@@ -269,7 +269,8 @@ class DifyAnswer:
         self.is_closing = False
         self.is_over = False
         self.is_readable = True
-        self._has_read = self._has_skipped = False
+        self.has_read = False
+        self._has_skipped = False
         self._strip_think = strip_think
         self._pairs = PairJoiner()
         self._think = ThinkFilter()
@@ -293,7 +294,7 @@ class DifyAnswer:
         if event is None:
             self._skip()
             return
-        self._has_read = self.is_readable = True
+        self.has_read = self.is_readable = True
         if self.task_id is None:
             self.task_id = _text(event, "task_id") or None
         if self.conversation_id is None and (conversation_id := _text(event, "conversation_id")):
@@ -342,7 +343,7 @@ class DifyAnswer:
         yield from self._end()
 
     def _skip(self) -> None:
-        self.is_readable = self._has_read
+        self.is_readable = self.has_read
         if not self._has_skipped:
             self._has_skipped = True
             logger.warning("an event of the stream is no JSON object: it is skipped, and all others like it")

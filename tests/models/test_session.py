@@ -144,6 +144,19 @@ def test_the_conversation_is_kept_though_its_first_answer_was_interrupted() -> N
     assert start.question.conversation_id == "conversation"
 
 
+def test_a_conversation_that_is_of_no_more_use_is_left() -> None:
+    session = new_session()
+    session.receive(final("One?"), now=1)
+    session.answer_event("c1-1", AnswerEnd(conversation_id="conversation", incomplete=True), now=1)
+    session.receive(final("Two?"), now=1)
+    session.answer_event("c1-2", ConversationNamed(None), now=2)
+    failed = wire(session.answer_failed("c1-2", RagTimeout("late", "first_text", is_silent=True), now=2)[0])
+    assert failed["conversation_id"] is None
+    start = session.receive(final("Three?"), now=3)[-1]
+    assert isinstance(start, StartQuery)
+    assert start.question.conversation_id is None
+
+
 def test_the_end_may_rename_the_conversation() -> None:
     session = new_session()
     session.receive(final("One?"), now=1)

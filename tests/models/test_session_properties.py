@@ -76,7 +76,7 @@ EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_o
     st.builds(TextDelta, st.sampled_from(["", "one ", " two\n", "三"])),
     st.builds(TextReplaced, st.sampled_from(["", "instead"])),
     st.builds(Progress, st.just("step")),
-    st.builds(ConversationNamed, st.just("conversation")),
+    st.builds(ConversationNamed, st.sampled_from(["conversation", None])),
     st.builds(AnswerEnd, incomplete=st.booleans()),
     st.just(RagTimeout("late", "stall")),
     st.just(RagBrokenStream("cut")),

@@ -35,7 +35,7 @@ from tests.standin.exchange import (
     until_cancelled,
 )
 from tests.standin.load import Generated, fast_loop, raise_file_limit
-from tests.standin.scripts import DEFAULT, slow_head, status
+from tests.standin.scripts import DEFAULT, pings_forever, slow_head, status
 
 RESULT = {"result": "success"}
 MODES = ("chat", "agent-chat", "agent", "advanced-chat")
@@ -82,6 +82,12 @@ class StandInDify:
         self.concurrency_limit: int | None = None
         self.says_crowded_with: Literal[400, 429] = 429
         """The status beyond `concurrency_limit`: 0.15 and 1.14 say 400 `invalid_param`."""
+        self.required_inputs: set[str] = set()
+        """The variables of the app's form: without them a question is refused."""
+        self.only_pings: float | None = None
+        """Ping so often, for ever, in place of refusing a run, as the streams of 1.14's chatflows do: a conversation
+        that is gone, inputs that do not fit, an empty query and no worker look alike."""
+        self.has_worker = True
         self.drops_kept_alive = False
         """Close a kept-alive connection, unanswered, when the next request arrives on it."""
 
@@ -256,8 +262,13 @@ class StandInDify:
             (self.requests if is_question else self.calls).append(recorded)
             self._tell()
         if is_question:
-            refusal = self._refuse_call(recorded, request) or self._refuse_question(recorded)
-            return refusal or await self._question(recorded, request, transport)
+            if refusal := self._refuse_call(recorded, request) or self._refuse_question(recorded):
+                return refusal
+            refusal = self._refuse_run(recorded)
+            if self.only_pings is not None and (refusal or not self.has_worker):
+                exchange = Exchange(recorded, request, transport, Ids(), self.style, streams=True)
+                return await exchange.run(pings_forever(self.only_pings), self._hang_up)
+            return refusal or self._refuse_crowd() or await self._question(recorded, request, transport)
         if recorded.path == "/":
             welcome = {"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": "1.16.0"}
             return json_response(welcome)
@@ -287,7 +298,7 @@ class StandInDify:
         return None
 
     def _refuse_question(self, recorded: Recorded) -> web.Response | None:
-        """Dify's checks of a question, in Dify's order."""
+        """Dify's checks of a question, in Dify's order: what anybody can see in it."""
         body = recorded.body
         if not isinstance(body.get("user"), str) or not body["user"]:
             return error_response(400, "invalid_param", "Arg user must be provided.")
@@ -298,13 +309,18 @@ class StandInDify:
             return error_response(400, "invalid_param", "Agent Chat App does not support blocking mode")
         if mode == "blocking" and self.mode == "agent":
             return error_response(400, "bad_request", "This app does not support blocking mode")
+        return None
+
+    def _refuse_run(self, recorded: Recorded) -> web.Response | None:
+        """What is found out when it is to be run."""
+        body = recorded.body
         if not isinstance(body.get("query"), str) or not body["query"]:
             return error_response(400, "invalid_param", "query is required")
         if not isinstance(body.get("inputs"), dict):
             return error_response(400, "invalid_param", "inputs is required")
-        if not self._keeps_records:
-            return None
-        return self._refuse_conversation(recorded) or self._refuse_crowd()
+        if missing := self.required_inputs - body["inputs"].keys():
+            return error_response(400, "invalid_param", f"{min(missing)} is required in input form")
+        return self._refuse_conversation(recorded) if self._keeps_records else None
 
     def _refuse_conversation(self, recorded: Recorded) -> web.Response | None:
         wanted = recorded.conversation_id
@@ -316,7 +332,7 @@ class StandInDify:
 
     def _refuse_crowd(self) -> web.Response | None:
         limit = self.concurrency_limit
-        if limit is None or self.running < limit:
+        if not self._keeps_records or limit is None or self.running < limit:
             return None
         text = f"The current maximum concurrent requests allowed is {limit}."
         status = self.says_crowded_with

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -369,6 +370,33 @@ async def test_a_conversation_belongs_to_its_key_and_user(dify: StandInDify, htt
         **dict.fromkeys(dify.most_running_per_conversation, 1),
         "c-1": 1,
     }
+
+
+async def test_a_chatflow_of_1_14_pings_where_others_refuse(dify: StandInDify, http: httpx.AsyncClient) -> None:
+    dify.required_inputs.add("name")
+    inputs = {"name": "K2"}
+    gone = str(uuid.uuid4())
+    in_vain: list[dict[str, Any]] = [
+        {},
+        {"inputs": inputs, "query": ""},
+        {"inputs": inputs, "conversation_id": gone},
+    ]
+    assert [(await ask(http, **fields)).status_code for fields in in_vain] == [400, 400, 404]
+
+    dify.only_pings = 0.01
+    for has_worker, fields in [*((True, fields) for fields in in_vain), (False, {"inputs": inputs})]:
+        dify.has_worker = has_worker
+        async with http.stream("POST", "/chat-messages", json=asking(**fields)) as response:
+            pieces = response.aiter_bytes()
+            assert response.status_code == 200
+            assert [await anext(pieces) for _ in range(2)] == [PING, PING]
+    await dify.hung_up(4)
+
+    dify.has_worker = True
+    assert kinds((await ask(http, inputs=inputs)).content)[-1] == "message_end"
+    dify.concurrency_limit = 0
+    assert (await ask(http, inputs=inputs)).status_code == 429
+    assert (await ask(http, user="")).status_code == 400
 
 
 async def test_answers_as_json_when_not_asked_to_stream(dify: StandInDify, http: httpx.AsyncClient) -> None:
