@@ -155,6 +155,21 @@ async def test_after_failures_in_a_row_dify_is_left_alone_and_the_client_knows_f
     assert len(dify.requests) == 2
 
 
+async def test_one_client_whose_inputs_do_not_fit_shuts_nobody_else_out(start: Serve, dify: StandInDify) -> None:
+    dify.required_inputs, dify.only_pings = {"name"}, 0.02
+    service = await start(breaker_failures=2, dify_timeout=0.3)
+    async with service.connect() as client, service.connect() as other:
+        await other.send("configure", inputs={"name": "K2"})
+        for _ in range(3):
+            assert (await ask_again(client))["error"]["code"] == "RAG_TIMEOUT"
+        assert "error" not in await ask_again(other)
+        async with service.connect() as third:
+            for each in client, third:
+                assert (await ask_again(each))["error"]["code"] == "RAG_TIMEOUT"
+            error = (await ask_again(other))["error"]
+    assert error["code"] == "RAG_UNAVAILABLE"  # two of them may mean that there is no worker
+
+
 async def test_dify_is_asked_again_after_its_rest(start: Serve, dify: StandInDify) -> None:
     dify.will(status(500))
     service = await start(breaker_failures=1, breaker_seconds=0.001)

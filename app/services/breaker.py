@@ -13,13 +13,16 @@ logger = logging.getLogger(__name__)
 
 # What is said about the next try while the one question that finds out is on its way.
 PROBE_RETRY_MS = 1000
+# Of how many users it is remembered that their questions were met with silence.
+MAX_UNHEARD = 1000
 
 
 @dataclass(slots=True, eq=False)
 class Trial:
-    """One question on its way through a breaker. `era` counts the openings and closings before it."""
+    """One question of `user` on its way through a breaker. `era` counts the openings and closings before it."""
 
     era: int
+    user: str = ""
 
 
 class Breaker:
@@ -27,6 +30,8 @@ class Breaker:
 
     It opens after `limit` failures in a row (0: never), for `seconds`. Every trial ends with `succeed`, `fail` or
     neither (it was interrupted), and always with `leave`. All times are seconds of one clock.
+
+    A timeout that `is_silent` may be the fault of who asks: until somebody has an answer, it counts once for each user.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -36,6 +41,7 @@ class Breaker:
         self._open_until: float | None = None
         self._probe: Trial | None = None
         self._era = 0
+        self._unheard: set[str] = set()
         self.failures: Counter[str] = Counter()
         """All failures so far by phase: `connect`, `first_text`, `stall`, `total`, `unavailable`, `broken`."""
 
@@ -43,9 +49,9 @@ class Breaker:
     def is_closed(self) -> bool:
         return self._open_until is None
 
-    def admit(self, now: float) -> Trial:
+    def admit(self, now: float, user: str = "") -> Trial:
         """Let a question pass, or raise `RagUnavailable` with the time until it is worth another try."""
-        trial = Trial(self._era)
+        trial = Trial(self._era, user)
         if self._open_until is None:
             return trial
         if now < self._open_until:
@@ -67,6 +73,7 @@ class Breaker:
         self.text_came(trial)
         if trial.era == self._era:
             self._in_a_row = 0
+            self._unheard.clear()
 
     def fail(self, trial: Trial, error: RagError, now: float) -> None:
         phase = _phase_of(error)
@@ -78,6 +85,11 @@ class Breaker:
         self.failures[phase] += 1
         if trial.era != self._era:
             return  # it was asked before the breaker last changed: old news
+        if isinstance(error, RagTimeout) and error.is_silent:
+            if trial.user in self._unheard:
+                return  # as if it had been interrupted
+            if len(self._unheard) < MAX_UNHEARD:
+                self._unheard.add(trial.user)
         self._in_a_row += 1
         if trial is self._probe or 0 < self._limit <= self._in_a_row:
             self._open(phase, now)
@@ -102,6 +114,7 @@ class Breaker:
         logger.info("the provider answers again")
         self._open_until = None
         self._in_a_row = 0
+        self._unheard.clear()
         self._era += 1
         self._probe = None
         trial.era = self._era  # its end counts again

@@ -82,7 +82,7 @@ class GuardedProvider:
                 yield event
 
     async def _ask_first(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        trial = self.breaker.admit(self._clock())
+        trial = self.breaker.admit(self._clock(), question.user)
         try:
             async with aclosing(_whole_answer(self._first, question)) as events:
                 async for event in events:

@@ -17,15 +17,18 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.services.breaker import PROBE_RETRY_MS, Breaker, Trial
+from app.services.breaker import MAX_UNHEARD, PROBE_RETRY_MS, Breaker, Trial
 
 DOWN = RagUnavailable("down")
 REFUSALS = [RagRejected("400"), RagFailed("a node failed"), RagRateLimited("429"), RagError("of some other kind")]
 
 
-def fail(breaker: Breaker, now: float = 0, error: RagError = DOWN) -> None:
+SILENT = RagTimeout("only pings", "first_text", is_silent=True)
+
+
+def fail(breaker: Breaker, now: float = 0, error: RagError = DOWN, user: str = "") -> None:
     """One question from its beginning to its failure."""
-    trial = breaker.admit(now)
+    trial = breaker.admit(now, user)
     breaker.fail(trial, error, now)
     breaker.leave(trial)
 
@@ -111,6 +114,55 @@ def test_text_alone_does_not_end_a_row_of_broken_answers() -> None:
         breaker.text_came(trial)
         breaker.fail(trial, RagBrokenStream("cut"), 0)
         breaker.leave(trial)
+    assert not breaker.is_closed
+
+
+def test_silence_counts_once_for_each_user() -> None:
+    breaker = Breaker(3, 30)
+    for _ in range(5):
+        fail(breaker, error=SILENT, user="one whose inputs do not fit")
+    fail(breaker, error=SILENT, user="another")
+    assert breaker.is_closed
+    assert breaker.failures == {"first_text": 6}
+    fail(breaker, error=SILENT, user="a third")
+    assert not breaker.is_closed
+
+
+@pytest.mark.parametrize("error", [DOWN, RagTimeout("", "first_text"), RagTimeout("", "connect")])
+def test_a_failure_that_is_no_silence_counts_each_time(error: RagError) -> None:
+    breaker = Breaker(2, 30)
+    fail(breaker, error=error, user="one")
+    fail(breaker, error=error, user="one")
+    assert not breaker.is_closed
+
+
+def test_an_answer_begins_the_count_of_the_unheard_anew() -> None:
+    breaker = Breaker(2, 30)
+    fail(breaker, error=SILENT, user="one")
+    succeed(breaker)
+    fail(breaker, error=SILENT, user="one")
+    fail(breaker, error=SILENT, user="two")
+    assert not breaker.is_closed
+
+
+def test_who_was_met_with_silence_before_does_not_keep_it_open() -> None:
+    breaker = Breaker(1, 30)
+    fail(breaker, 0, SILENT, "one")
+    fail(breaker, 30, SILENT, "one")
+    succeed(breaker, 31)
+    assert breaker.is_closed
+    fail(breaker, 32, SILENT, "one")
+    assert not breaker.is_closed
+
+
+def test_the_unheard_are_bounded() -> None:
+    breaker = Breaker(MAX_UNHEARD + 2, 30)
+    for number in range(MAX_UNHEARD):
+        fail(breaker, error=SILENT, user=str(number))
+    fail(breaker, error=SILENT, user="0")
+    assert breaker.is_closed
+    fail(breaker, error=SILENT, user="one more")
+    fail(breaker, error=SILENT, user="one more")  # who is not remembered counts again
     assert not breaker.is_closed
 
 
