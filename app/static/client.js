@@ -9,11 +9,16 @@
  * @typedef {{state: "connecting" | "open" | "waiting" | "closed", code?: number, retry_ms?: number, resumed?: boolean,
  *   reason?: string}} State
  * @typedef {{type: string, id: string, [field: string]: any}} Message as it goes over the wire
- * @typedef {{messages: Message[], reason: "limit" | "new_session" | "closed"}} GivenUp
+ * @typedef {{messages: Message[], reason: "limit" | "new_session" | "too_large" | "closed"}} GivenUp
  */
 
 /** Close codes after which trying again cannot help: the end, a fault of this client, or somebody else's turn. */
-const FINAL_CODES = new Set([1000, 1002, 1003, 1007, 1008, 1009, 1010, 4401, 4408, 4409]);
+const FINAL_CODES = new Set([1000, 1002, 1003, 1007, 1010, 4401, 4408, 4409]);
+
+const TOO_LARGE = 1009;
+
+/** Closes that may come of what this client sends: the waits go on growing, though it was connected. */
+const PERHAPS_OWN_FAULT = new Set([1008, TOO_LARGE, 1011, 1013]);
 
 /** Messages that are kept until they are answered. So many at once pass the service's limit. */
 const MOST_KEPT = 100;
@@ -49,6 +54,12 @@ class Unanswered {
     if (index >= 0) this.#messages.splice(index, 1);
   }
 
+  /** @returns {Message[]} the one that takes the most room, kept no longer */
+  takeLargest() {
+    const sizes = this.#messages.map((message) => size(JSON.stringify(message)));
+    return this.#messages.splice(sizes.indexOf(Math.max(...sizes)), 1);
+  }
+
   /** Keep these instead. @param {Message[]} messages */
   replace(messages) {
     this.#messages = [...messages];
@@ -78,6 +89,7 @@ export class RealtimeRag extends EventTarget {
   #url;
   #token;
   #keepalive_ms;
+  #greeting_ms;
   /** @type {WebSocket | null} */
   #socket = null;
   #is_open = false;
@@ -98,23 +110,30 @@ export class RealtimeRag extends EventTarget {
   #attempts = 0;
   #retry = 0;
   #heartbeat = 0;
-  #is_silent = false;
+  /** Runs while the connection owes a frame. */
+  #patience = 0;
+  /** Ends the listeners on the page. @type {AbortController | null} */
+  #watching = null;
 
   /**
    * @param {string | URL} url `ws://` or `wss://`
-   * @param {{token?: string, keepalive_ms?: number}} [options] `token` travels as a subprotocol, never in the address.
+   * @param {{token?: string, keepalive_ms?: number, greeting_ms?: number}} [options] `token` travels as a subprotocol,
+   *   never in the address. A connection is given up that is not greeted within `greeting_ms`, or that answers no keepalive
+   *   within half of `keepalive_ms`, which is how often one is sent.
    */
-  constructor(url, { token = "", keepalive_ms = 20_000 } = {}) {
+  constructor(url, { token = "", keepalive_ms = 10_000, greeting_ms = 10_000 } = {}) {
     super();
     this.#url = String(url);
     this.#token = token;
     this.#keepalive_ms = keepalive_ms;
+    this.#greeting_ms = greeting_ms;
   }
 
   /** Connect, or try again now instead of later. Throws a `SyntaxError` on a token that no header can carry. */
   connect() {
     if (this.#socket) return;
-    clearTimeout(this.#retry);
+    this.#stopRetry();
+    this.#watch();
     const url = new URL(this.#url);
     if (this.#resume_token) {
       url.searchParams.set("resume_token", this.#resume_token);
@@ -125,12 +144,13 @@ export class RealtimeRag extends EventTarget {
     this.#socket = socket;
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
+    this.#expectFrame(this.#greeting_ms);
     this.#tell("state", { state: "connecting" });
   }
 
   /** Leave for good; the session ends. */
   close() {
-    clearTimeout(this.#retry);
+    this.#stopRetry();
     this.#socket?.close(1000);
     this.#lost(1000);
   }
@@ -175,12 +195,12 @@ export class RealtimeRag extends EventTarget {
 
   #receive(data) {
     const frame = JSON.parse(data);
-    this.#is_silent = false;
     if (frame.seq !== undefined) this.#last = frame;
     if (frame.type === "ack" || frame.type === "error") this.#unanswered.remove(frame.id);
     this.#tell("frame", { direction: "in", frame, size: size(data) });
     // Only the first one: a resumed session may repeat the one it began with.
     if (!this.#is_open && frame.message === "connected") this.#opened(frame);
+    if (this.#is_open) clearTimeout(this.#patience);
     this.#tell(frame.type, frame);
     if (this.#is_open && !this.#is_ready && frame.seq >= this.#newest_seq) this.#sendAgain();
   }
@@ -194,7 +214,6 @@ export class RealtimeRag extends EventTarget {
     this.#resume_token = resume_token;
     this.#newest_seq = newest_seq;
     this.#is_open = true;
-    this.#attempts = 0;
     const given_up = resumed ? [] : this.#beginAnew();
     this.#had_session = true;
     this.#heartbeat = setInterval(() => this.#beat(), this.#keepalive_ms);
@@ -214,27 +233,56 @@ export class RealtimeRag extends EventTarget {
 
   /** A connection that is dead without a close frame shows only when it owes an answer. */
   #beat() {
-    if (this.#is_silent) {
-      this.#socket?.close();
-      return this.#lost(1006);
-    }
-    this.#is_silent = true;
+    this.#expectFrame(this.#keepalive_ms / 2);
     this.#send(this.#identified({ type: "keepalive" }));
+  }
+
+  #expectFrame(ms) {
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => {
+      this.#socket?.close();
+      this.#lost(1006);
+    }, ms);
+  }
+
+  /** What is worth a look at once: the network is there again, or somebody looks at the page, whose timers may have slept. */
+  #watch() {
+    if (this.#watching) return;
+    this.#watching = new AbortController();
+    const { signal } = this.#watching;
+    globalThis.addEventListener?.("online", () => this.#wake(), { signal });
+    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
+  }
+
+  #wake() {
+    if (this.#retry) this.connect();
+    else if (this.#is_open) this.#beat();
+  }
+
+  #stopRetry() {
+    clearTimeout(this.#retry);
+    this.#retry = 0;
   }
 
   #lost(code) {
     clearInterval(this.#heartbeat);
+    clearTimeout(this.#patience);
     this.#socket = null;
-    this.#is_open = this.#is_ready = this.#is_silent = false;
+    if (this.#is_open && !PERHAPS_OWN_FAULT.has(code)) this.#attempts = 0;
+    this.#is_open = this.#is_ready = false;
     if (FINAL_CODES.has(code)) return this.#ended(code);
     // Half of the wait is chance: a thousand clients of a restarted service shall not come back at once.
     const longest = Math.min(30_000, 500 * 2 ** this.#attempts++);
     const retry_ms = Math.round(longest / 2 + (Math.random() * longest) / 2);
     this.#retry = setTimeout(() => this.connect(), retry_ms);
     this.#tell("state", { state: "waiting", code, retry_ms });
+    if (code === TOO_LARGE) this.#giveUp(this.#unanswered.takeLargest(), "too_large");
   }
 
   #ended(code) {
+    this.#watching?.abort();
+    this.#watching = null;
+    this.#attempts = 0;
     this.#resume_token = "";
     this.#last = { session_id: "", seq: 0 };
     this.#had_session = false;

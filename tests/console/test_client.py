@@ -151,7 +151,7 @@ async def test_a_lost_session_is_taken_up_where_it_was(scripted: Scripted, begin
     ]
 
 
-@pytest.mark.parametrize("code", [1000, 1008, 4401, 4408, 4409])
+@pytest.mark.parametrize("code", [1000, 1002, 4401, 4408, 4409])
 async def test_some_ends_are_final(scripted: Scripted, begin: Begin, code: int) -> None:
     refusal = {"type": "error", "code": "UNAUTHORIZED", "message": "No.", "retryable": False}
     scripted.acts.append(says({**CONNECTED, "resume_token": "t1"}, refusal, then_close=code))
@@ -345,6 +345,111 @@ async def test_a_connection_that_owes_an_answer_is_given_up(scripted: Scripted, 
     assert (await until(page, state="waiting"))["code"] == 1006
 
 
+async def test_a_connection_without_a_greeting_is_given_up(scripted: Scripted, begin: Begin) -> None:
+    refusal = {"type": "error", "code": "INTERNAL_ERROR", "message": "No.", "retryable": False}
+    scripted.acts.append(says(refusal))
+    page = await begin(greeting_ms=1000)
+    assert (await until(page, state="waiting"))["code"] == 1006
+    await until(page, state="open")
+
+
+async def test_a_connection_that_does_not_open_is_given_up(scripted: Scripted, open_page: OpenPage) -> None:
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    watched = await open_page(f"http://{scripted.url}/")
+    watched.expected = "WebSocket connection to"
+    await watched.page.evaluate(BEGIN, {"address": address, "options": {"greeting_ms": 50}})
+    assert (await until(watched.page, state="waiting"))["code"] == 1006
+    await watched.page.evaluate("rag.close()")
+    watched.addresses[:] = [each for each in watched.addresses if each != address]
+    server.close()
+    for writer in held:
+        writer.close()
+
+
+WAKE = {
+    "the network is there": "globalThis.dispatchEvent(new Event('online'))",
+    "somebody looks": "document.dispatchEvent(new Event('visibilitychange'))",
+}
+
+
+@pytest.mark.parametrize("wake", WAKE.values(), ids=WAKE)
+async def test_a_wait_ends_early_when_it_may_help(scripted: Scripted, begin: Begin, wake: str) -> None:
+    lose, lost = asyncio.Event(), says(CONNECTED, then_close=1012)
+
+    async def wait(socket: web.WebSocketResponse) -> None:
+        await lose.wait()
+        await lost(socket)
+
+    scripted.acts.append(wait)
+    page = await begin()
+    await page.evaluate(
+        f"""rag.addEventListener("state", ({{ detail }}) => {{
+          if (detail.state !== "waiting") return;
+          {wake};
+          globalThis.then = seen.at(-1).state;
+        }})"""
+    )
+    lose.set()
+    await until(page, state="waiting")
+    assert await page.evaluate("then") == "connecting"
+
+
+async def test_nobody_connects_for_a_page_that_is_put_away(scripted: Scripted, begin: Begin) -> None:
+    scripted.acts.append(says(CONNECTED, then_close=1012))
+    page = await begin()
+    await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    await until(page, state="waiting")
+    states = "seen.filter(({ state }) => state).length"
+    assert (
+        await page.evaluate(
+            f"(() => {{ const before = {states}; {WAKE['somebody looks']}; return {states} - before; }})()"
+        )
+        == 0
+    )
+
+
+@pytest.mark.parametrize("wake", WAKE.values(), ids=WAKE)
+async def test_a_connection_is_looked_after_when_it_may_have_died(scripted: Scripted, begin: Begin, wake: str) -> None:
+    page = await begin(keepalive_ms=3_600_000)
+    await until(page, state="open")
+    await page.evaluate(wake)
+    assert (await scripted.next())["type"] == "keepalive"
+
+
+async def test_who_may_have_caused_the_end_waits_longer_each_time(scripted: Scripted, begin: Begin) -> None:
+    codes = [1008, 1009, 1011, 1013, 1012, 1012]
+    scripted.acts += [says(CONNECTED, then_close=code) for code in codes]
+    page = await begin()
+    await page.evaluate("Math.random = () => 1")
+    await page.evaluate("rag.addEventListener('state', ({ detail }) => detail.state === 'waiting' && rag.connect())")
+    await page.evaluate("rag.connect()")  # the first may have been lost before
+    await until(page, state="waiting", code=1012)
+    waits = await page.evaluate(
+        "seen.filter(({ state }) => state === 'waiting').map(({ code, retry_ms }) => [code, retry_ms])"
+    )
+    assert [code for code, _ in waits[:5]] == codes[:5]
+    assert [ms for _, ms in waits[1:5]] == [1000, 2000, 4000, 500]
+
+
+async def test_a_message_that_is_too_large_is_not_sent_for_ever(scripted: Scripted, begin: Begin) -> None:
+    async def refuse(socket: web.WebSocketResponse) -> None:
+        await socket.close(code=1009)
+
+    scripted.acts += [hears(scripted, 2, then=refuse), says({**RESUMED, "newest_seq": 1})]
+    page = await begin()
+    await page.evaluate(
+        """rag.chunk({ text: "x".repeat(999), is_final: true }); rag.chunk({ text: "y", is_final: true });"""
+    )
+    large, small = [await scripted.next() for _ in range(2)]
+    assert (await until(page, reason="too_large"))["messages"] == [large]
+    assert await scripted.next() == small
+
+
 async def test_leaving_ends_the_session(scripted: Scripted, begin: Begin) -> None:
     page = await begin()
     await until(page, state="open")
@@ -360,7 +465,7 @@ async def test_the_waits_grow_and_differ(begin: Begin) -> None:
           const { RealtimeRag } = await import("/client.js");
           globalThis.WebSocket = class { constructor() { queueMicrotask(() => this.onclose({ code: 1006 })); } };
           const waits = [];
-          globalThis.setTimeout = (next) => void (waits.length < 18 && queueMicrotask(next));
+          globalThis.setTimeout = (next, ms) => void (ms !== 10_000 && waits.length < 18 && queueMicrotask(next));
           const rag = new RealtimeRag("ws://127.0.0.1/");
           let tries = 0;
           Math.random = () => tries++ % 2;
