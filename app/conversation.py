@@ -27,7 +27,7 @@ from app.errors import (
 from app.limits import MessageLimit, QueryLimits
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import RESTART, Ending
-from app.models.messages import FinalAnswer, ServerMessage, Timing, parse
+from app.models.messages import FinalAnswer, ServerMessage, Timing, read
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
 from app.services.text_utils import split_event
@@ -215,7 +215,8 @@ class Conversation:
             # A code point has at most four bytes: few messages have to be measured.
             if len(raw) * 4 > limit and len(raw.encode()) > limit:
                 raise MessageTooLarge(f"A message may have {limit} bytes at most.", details={"limit": limit})
-            effects = self.session.receive(parse(raw), now)
+            message, details = read(raw)
+            effects = self.session.receive(message, now, details)
         except ClientError as error:
             effects = self.session.refuse(error, now)
             if self._messages.is_flooded(now):

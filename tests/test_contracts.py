@@ -93,20 +93,33 @@ def test_every_field_has_a_meaning() -> None:
         {"type": "asr_chunk"},
         {"text": "no type"},
         {"type": "asr_chunk", "text": 7},
-        {"type": "asr_chunk", "text": "a", "confidence": 1.1},
-        {"type": "asr_chunk", "text": "a", "segment_id": 1.5},
+        {"type": "asr_chunk", "text": "a", "is_final": "yes"},
         {"type": "asr_chunk", "text": "a", "session_id": "a b"},
         {"type": "asr_chunk", "text": "a", "session_id": "a\n"},
-        {"type": "asr_chunk", "text": "a", "id": "x" * 129},
         {"type": "control", "action": "dance"},
-        {"type": "configure", "speakers": "guest"},
-        {"type": "configure", "speakers": ["x"] * 65},
+        {"type": "control", "action": "instant_query", "text": 7},
         {"type": "shout"},
     ],
 )
 def test_what_the_service_refuses_the_contract_refuses(message: dict[str, Any]) -> None:
     with pytest.raises(errors.ClientError):
         messages.parse(json.dumps(message))
+    with pytest.raises(AssertionError):
+        contract.check(message, "hear")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "asr_chunk", "text": "a", "confidence": 1.1},
+        {"type": "asr_chunk", "text": "a", "segment_id": True},
+        {"type": "asr_chunk", "text": "a", "id": "x" * 129},
+        {"type": "configure", "speakers": "guest"},
+        {"type": "configure", "speakers": ["x"] * 65},
+    ],
+)
+def test_what_the_service_leaves_out_the_contract_refuses(message: dict[str, Any]) -> None:
+    assert "ignored" in (messages.read(json.dumps(message))[1] or {}).values()
     with pytest.raises(AssertionError):
         contract.check(message, "hear")
 

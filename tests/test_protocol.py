@@ -440,7 +440,7 @@ async def test_half_a_surrogate_pair_costs_no_words(
         (r'{"type":"keepalive","id":"m1","\ud83d":1}', False),
         (r'{"\ude00":"\ud83d","type":"keepalive","id":"m1"}', False),
         (r'{"type":"configure","id":"m1","inputs":{"\ud83d":["\ude00"]},"speakers":["\ud83d"]}', False),
-        (r'{"type":"configure","id":"m1","inputs":"\ud83d"}', True),
+        (r'{"type":"control","id":"m1","action":["\ud83d"]}', True),
     ],
 )
 async def test_half_a_surrogate_pair_is_read_wherever_it_stands(client: Client, message: str, refused: bool) -> None:
@@ -473,24 +473,16 @@ BAD_MESSAGES: list[tuple[str | bytes, str, dict[str, Any] | None]] = [
     ('{"type": "asr_chunk", "text": null}', "INVALID_MESSAGE", {"field": "text"}),
     ('{"type": "asr_chunk", "text": 5}', "INVALID_MESSAGE", {"field": "text"}),
     ('{"type": "asr_chunk", "text": "a", "is_final": "yes"}', "INVALID_MESSAGE", {"field": "is_final"}),
-    ('{"type": "asr_chunk", "text": "a", "confidence": 1.5}', "INVALID_MESSAGE", {"field": "confidence"}),
-    ('{"type": "asr_chunk", "text": "a", "confidence": NaN}', "INVALID_MESSAGE", {"field": "confidence"}),
-    ('{"type": "asr_chunk", "text": "a", "segment_id": 1.5}', "INVALID_MESSAGE", {"field": "segment_id"}),
-    ('{"type": "asr_chunk", "text": "a", "segment_id": true}', "INVALID_MESSAGE", {"field": "segment_id"}),
-    ('{"type": "asr_chunk", "text": "a", "end_ms": "1"}', "INVALID_MESSAGE", {"field": "end_ms"}),
+    ('{"type": "asr_chunk", "id": 7}', "INVALID_MESSAGE", {"field": "text"}),
+    ('{"type": "control", "action": "instant_query", "text": 7}', "INVALID_MESSAGE", {"field": "text"}),
     ('{"type": "control"}', "INVALID_MESSAGE", {"field": "action"}),
     ('{"type": "control", "action": null}', "INVALID_MESSAGE", {"field": "action"}),
     ('{"type": "control", "action": ["stop"]}', "INVALID_MESSAGE", {"field": "action"}),
     ('{"type": "control", "action": "dance"}', "UNKNOWN_ACTION", {"field": "action"}),
-    ('{"type": "configure", "on_new_question": "panic"}', "INVALID_MESSAGE", {"field": "on_new_question"}),
-    ('{"type": "configure", "inputs": []}', "INVALID_MESSAGE", {"field": "inputs"}),
-    ('{"type": "configure", "inputs": {"a": NaN}}', "INVALID_MESSAGE", {"field": "inputs"}),
-    (json.dumps({"type": "configure", "inputs": {"a": "x" * 8192}}), "INVALID_MESSAGE", {"field": "inputs"}),
     ('{"type": "keepalive", "session_id": ""}', "INVALID_MESSAGE", {"field": "session_id"}),
     ('{"type": "keepalive", "session_id": "a b"}', "INVALID_MESSAGE", {"field": "session_id"}),
     ('{"type": "keepalive", "session_id": "a\\n"}', "INVALID_MESSAGE", {"field": "session_id"}),
     (json.dumps({"type": "keepalive", "session_id": "x" * 129}), "INVALID_MESSAGE", {"field": "session_id"}),
-    ('{"type": "keepalive", "id": 7}', "INVALID_MESSAGE", {"field": "id"}),
     ('{"type": "audio"}', "UNSUPPORTED_TYPE", {"field": "type"}),
     (json.dumps({"type": "keepalive", "x": "y" * 70_000}), "MESSAGE_TOO_LARGE", {"limit": 65_536}),
     (json.dumps({"type": "keepalive", "x": "水" * 30_000}, ensure_ascii=False), "MESSAGE_TOO_LARGE", {"limit": 65_536}),
@@ -508,6 +500,102 @@ async def test_bad_input_gets_one_coded_error_and_no_ack(
     assert error["message"]
     assert (await client.ask("What is RAG?"))[-1]["stage"] == "idle"
     client.assert_every_message_answered_once()
+
+
+BESIDE_THE_WORDS: list[tuple[str, dict[str, str]]] = [
+    ('"confidence": 1.0000002', {"confidence": "ignored"}),
+    ('"confidence": 297', {"confidence": "ignored"}),
+    ('"confidence": -0.1', {"confidence": "ignored"}),
+    ('"confidence": NaN', {"confidence": "ignored"}),
+    ('"confidence": 1e999', {"confidence": "ignored"}),
+    ('"confidence": "high"', {"confidence": "ignored"}),
+    ('"confidence": true', {"confidence": "ignored"}),
+    ('"end_ms": 1234.0', {"end_ms": "rounded"}),
+    ('"end_ms": 1234.6', {"end_ms": "rounded"}),
+    ('"end_ms": -Infinity', {"end_ms": "ignored"}),
+    ('"end_ms": "1234"', {"end_ms": "ignored"}),
+    ('"segment_id": 12.0', {"segment_id": "rounded"}),
+    ('"segment_id": true', {"segment_id": "ignored"}),
+    ('"segment_id": 1e300', {"segment_id": "ignored"}),
+    ('"speaker": 0.0', {"speaker": "rounded"}),
+    ('"speaker": {"name": "guest"}', {"speaker": "ignored"}),
+    (f'"speaker": "{"x" * 129}"', {"speaker": "ignored"}),
+    ('"language": 7', {"language": "ignored"}),
+    ('"end_of_turn": "yes"', {"end_of_turn": "ignored"}),
+    (
+        '"confidence": 2, "end_ms": 0.5, "language": ["en"]',
+        {"confidence": "ignored", "end_ms": "rounded", "language": "ignored"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "details"), BESIDE_THE_WORDS, ids=lambda value: str(value)[:60])
+async def test_a_field_that_only_weighs_the_words_never_costs_them(
+    client: Client, dify: StandInDify, fields: str, details: dict[str, str]
+) -> None:
+    await client.send_raw(f'{{"type": "asr_chunk", "text": "What is RAG?", "is_final": true, "id": "m1", {fields}}}')
+    frames = await client.until(stage="idle")
+    assert (frames[0]["type"], frames[0]["id"], frames[0]["details"]) == ("ack", "m1", details)
+    assert [request.query for request in dify.requests] == ["What is RAG?"]
+    client.assert_every_message_answered_once()
+
+
+@pytest.mark.parametrize("fields", [{}, {"confidence": 1}, {"segment_id": 12}, {"segment_id": 1.48}, {"speaker": 0}])
+async def test_what_can_be_taken_as_it_came_needs_no_word(client: Client, fields: dict[str, Any]) -> None:
+    await client.say("Talk.", **fields)
+    assert "details" not in await client.receive()
+
+
+async def test_a_number_names_the_same_segment_however_it_is_written(client: Client, dify: StandInDify) -> None:
+    await client.ask("What is RAG?", segment_id=12)
+    for segment_id in (12.0, "12"):
+        await client.say("What is RAG?", segment_id=segment_id)
+        assert (await client.until(stage="waiting_for_question"))[-1]["reason"] == "duplicate"
+    await client.ask("What is a pump?", segment_id=12.5)
+    await client.ask("What is a valve?", segment_id=12.75)
+    assert len(dify.requests) == 3
+
+
+async def test_speakers_may_be_numbers(client: Client, dify: StandInDify) -> None:
+    await client.send("configure", speakers=[0, 1.0, "guest"])
+    assert (await client.receive())["details"] == {"speakers": "rounded"}
+    await client.say("What is RAG?", speaker=7)
+    assert (await client.until(stage="waiting_for_question"))[-1]["reason"] == "other_speaker"
+    await client.ask("What is a pump?", speaker=1)
+    await client.ask("What is a valve?", speaker="0")
+    assert len(dify.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("on_new_question", "panic"),
+        ("inputs", []),
+        ("inputs", {"a": float("nan")}),
+        ("inputs", {"a": "x" * 8192}),
+        ("speakers", "guest"),
+        ("speakers", ["guest", None]),
+        ("speakers", ["x"] * 65),
+        ("id", 7),
+        ("id", "x" * 129),
+    ],
+    ids=str,
+)
+async def test_a_setting_that_cannot_be_used_costs_no_other(client: Client, field: str, value: Any) -> None:
+    await client.send("configure", **{"auto_detect": False, field: value})
+    assert (await client.receive())["details"] == {field: "ignored"}
+    await client.say("What is RAG?")
+    assert (await client.until(stage="waiting_for_question"))[-1]["reason"] == "auto_detect_off"
+
+
+async def test_what_means_nothing_for_a_control_does_not_cost_it(client: Client, dify: StandInDify) -> None:
+    dify.will(answer("One", hang()))
+    await client.say("What is RAG?")
+    await client.until(content="One")
+    await client.send("control", action="cancel", text=7, id=8)
+    frames = await client.until(stage="idle")
+    assert stages(frames) == ["ack", "interrupting", "idle"]
+    assert frames[0]["details"] == {"id": "ignored", "text": "ignored"}
 
 
 async def test_a_refused_message_gets_its_id_back_and_does_not_switch_the_session(client: Client) -> None:

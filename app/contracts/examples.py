@@ -27,7 +27,7 @@ _MANUAL = Source(position=1, title="Warranty", source="manual.md", score=0.82, s
 
 _EXAMPLES: tuple[tuple[str, Frame], ...] = (
     ("A partial: the speaker goes on.", AsrChunk(text="how long is")),
-    ("A final, which is judged.", AsrChunk(text=_QUESTION, is_final=True, segment_id=7, id="m-12")),
+    ("A final, which is judged.", AsrChunk(text=_QUESTION, is_final=True, segment_id="7", id="m-12")),
     (
         "With all that a recogniser may know.",
         AsrChunk(
@@ -50,6 +50,10 @@ _EXAMPLES: tuple[tuple[str, Frame], ...] = (
     ("Show that the client is there.", Keepalive(id="k-1")),
     ("The first frame.", Ack(session_id=_SESSION, seq=1, message="connected", protocol="1")),
     ("A final was taken.", Ack(session_id=_SESSION, seq=4, received_type="asr_chunk", is_final=True, id="m-12")),
+    (
+        "Its words were taken, its confidence was not.",
+        Ack(session_id=_SESSION, seq=4, received_type="asr_chunk", is_final=True, details={"confidence": "ignored"}),
+    ),
     (
         "A question was noticed.",
         Status(

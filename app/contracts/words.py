@@ -37,6 +37,7 @@ FIELDS: Final = {
     "Ack.resumed": "On connect with a resume token: whether the session goes on where it was.",
     "newest_seq": "When resumed: the last frame made before. Which messages it got shows once that frame has come.",
     "resume_token": "Gives the session back after a lost connection.",
+    "Ack.details": "Fields that could not be taken as they came: `ignored` or `rounded`.",
     "Ack.reason": "Why it was not resumed.",
     "stage": "Where the session stands.",
     "note": "A sentence for people; its words may change.",
@@ -80,7 +81,7 @@ FIELDS: Final = {
 
 MESSAGE_CODES: Final = {
     "INVALID_JSON": "Not JSON, not an object, or a binary frame.",
-    "INVALID_MESSAGE": "A field is missing, of the wrong type or out of range; `details.field` names it.",
+    "INVALID_MESSAGE": "A field that the message needs is missing or of the wrong type; `details.field` names it.",
     "UNSUPPORTED_TYPE": "There is no message of this `type`.",
     "UNKNOWN_ACTION": "There is no control of this `action`.",
     "MESSAGE_TOO_LARGE": "More than `MAX_MESSAGE_BYTES`.",

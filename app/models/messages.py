@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
 from app.errors import (
     ClientError,
@@ -37,7 +47,18 @@ Stage = Literal[
 NotResumed = Literal["resume_off", "unknown_token", "frames_lost", "unknown_frame"]
 Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset"]
 OnNewQuestion = Literal["queue", "interrupt", "ignore"]
-Name = Annotated[str, Field(max_length=128)]
+# What became of a field that could not be taken as it came.
+Details = dict[str, Literal["ignored", "rounded"]]
+
+
+def _as_name(value: object) -> object:
+    # Recognisers number segments and speakers, or name them by a time: 7 is the same one as "7".
+    is_number = type(value) is int or (type(value) is float and math.isfinite(value) and not value.is_integer())
+    return str(value) if is_number else value
+
+
+Text128 = Annotated[str, Field(max_length=128)]
+Name = Annotated[Text128, BeforeValidator(_as_name, json_schema_input_type=Text128 | float)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}\z")]
 
 
@@ -49,7 +70,7 @@ class Frame(BaseModel):
 
 class ClientFrame(Frame):
     session_id: SessionId | None = None
-    id: Name | None = Field(None, description="Echoed in the ack or error of this message.")
+    id: Text128 | None = Field(None, description="Echoed in the ack or error of this message.")
 
 
 class AsrChunk(ClientFrame):
@@ -58,10 +79,10 @@ class AsrChunk(ClientFrame):
     type: Literal["asr_chunk"] = "asr_chunk"
     text: str
     is_final: bool | None = None
-    segment_id: Name | int | None = None
+    segment_id: Name | None = None
     end_of_turn: bool | None = None
     speaker: Name | None = None
-    language: Name | None = None
+    language: Text128 | None = None
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     end_ms: int | None = None
 
@@ -110,46 +131,88 @@ _ESCAPE = re.compile(
 )
 
 
+# Without these a message means something else, or nothing. All other fields only say more about it.
+_NEEDED = frozenset({"type", "text", "is_final", "action", "session_id"})
+_NUMBERED = frozenset({"segment_id", "speaker"})
+
+
 def parse(raw: str) -> ClientMessage:
-    """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it.
+    """Turn one text frame into a message, or raise the `ClientError` that says what is wrong with it."""
+    return read(raw)[0]
+
+
+def read(raw: str) -> tuple[ClientMessage, Details | None]:
+    """`parse`, and what became of fields that cannot be used: they never cost the rest of the message.
 
     Half a surrogate pair, as of an emoji that was cut, counts as U+FFFD.
     """
     try:
         message: ClientMessage = _CLIENT_MESSAGE.validator.validate_json(raw)
-        return message
+        return message, None
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-    if problem["type"] in _NOT_JSON and (mended := _ESCAPE.sub(_mend, raw)) != raw:
-        return parse(mended)  # it has no halves any more
-    raise _refusal(raw, problem["type"], problem["loc"], problem["msg"], problem["input"])
+        problems = error.errors(include_url=False)
+    kind, problem = problems[0]["type"], problems[0]["msg"]
+    if kind not in _NOT_JSON:
+        return _make_do(from_json(raw), problems)
+    if (mended := _ESCAPE.sub(_mend, raw)) != raw:
+        return read(mended)  # it has no halves any more
+    raise InvalidJson(f"The frame is not valid JSON: {problem.removeprefix('Invalid JSON: ')}.")
 
 
 def _mend(escape: re.Match[str]) -> str:
     return r"\ufffd" if escape[1] else escape[0]
 
 
-def _refusal(raw: str, kind: str, loc: tuple[int | str, ...], problem: str, value: object) -> ClientError:
-    if kind in _NOT_JSON:
-        return InvalidJson(f"The frame is not valid JSON: {problem.removeprefix('Invalid JSON: ')}.")
-    message = from_json(raw)
+def _make_do(message: Any, problems: list[ErrorDetails]) -> tuple[ClientMessage, Details]:
+    """Round what is nearly right, leave out what is not, and take the rest."""
+    details: Details = {}
+    while True:
+        for problem in problems:
+            # The place is empty where the message as a whole does not fit, else (type, field, ...).
+            field = str(problem["loc"][1]) if problem["loc"] else "type"
+            if field in _NEEDED and not (field == "text" and _means_nothing_by_text(message)):
+                raise _refusal(message, field, problem)
+        for field in dict.fromkeys(str(problem["loc"][1]) for problem in problems):
+            nearest = None if field in details else _nearest(field, message[field])
+            details[field] = "ignored" if nearest is None else "rounded"
+            message[field] = nearest
+        try:
+            return _CLIENT_MESSAGE.validator.validate_python(message), details
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+
+
+def _means_nothing_by_text(message: dict[str, Any]) -> bool:
+    return message["type"] == "control" and message.get("action") != "instant_query"
+
+
+def _nearest(field: str, value: Any) -> Any:
+    """What a number with a fraction may stand for in this field; None if it helps nothing."""
+    if field == "speakers" and isinstance(value, list):
+        return [_nearest("speaker", each) or each for each in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
+    if field == "end_ms":
+        return round(value)
+    return str(int(value)) if field in _NUMBERED and value.is_integer() else None
+
+
+def _refusal(message: Any, field: str, problem: ErrorDetails) -> ClientError:
     if not isinstance(message, dict):
         return InvalidJson("The frame is not a JSON object.")
     message_id = message.get("id")
     if not isinstance(message_id, str) or len(message_id) > 128:
         message_id = None
-    # loc is empty where the message as a whole does not fit, else (type, field, ...).
-    field = str(loc[1]) if loc else "type"
     details = {"field": field}
-    if field == "type" and isinstance(message.get("type"), str):
-        return UnsupportedType(
-            f"There is no message type {_quote(message['type'])}.", details=details, message_id=message_id
-        )
+    value = message.get(field)
+    if field == "type" and isinstance(value, str):
+        return UnsupportedType(f"There is no message type {_quote(value)}.", details=details, message_id=message_id)
     if field == "action" and isinstance(value, str):
         return UnknownAction(f"There is no action {_quote(value)}.", details=details, message_id=message_id)
+    text = problem["msg"]
     if field == "type":
-        problem = "Field required" if message.get("type") is None else "Input should be a valid string"
-    return InvalidMessage(f"{field}: {problem}.", details=details, message_id=message_id)
+        text = "Field required" if value is None else "Input should be a valid string"
+    return InvalidMessage(f"{field}: {text}.", details=details, message_id=message_id)
 
 
 def _quote(text: str) -> str:
@@ -190,6 +253,7 @@ class Ack(ServerFrame):
     received_type: str | None = None
     is_final: bool | None = None
     id: str | None = None
+    details: Details | None = None
 
 
 class VerdictNote(Frame):

@@ -30,6 +30,7 @@ from app.models.messages import (
     ClientMessage,
     Configure,
     Control,
+    Details,
     Error,
     FinalAnswer,
     Keepalive,
@@ -209,13 +210,14 @@ class SessionState:
         query, self.query = self.query or (guess.query if guess is not None else None), None
         return None if query is None else CancelQuery(query.query_id, "disconnected", query.timing(now))
 
-    def receive(self, message: ClientMessage, now: float) -> list[Effect]:
+    def receive(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
+        """Take a message; `details` tells which of its fields could not be taken as they came."""
         self._life.heard(now)
         effects: list[Effect] = []
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._interrupt("session_switched", now)
             self._begin(message.session_id)
-        effects.append(self._ack(message))
+        effects.append(self._ack(message, details))
         seq = self._seq
         try:
             return effects + self._react(message, now)
@@ -223,7 +225,7 @@ class SessionState:
             self._seq = seq  # what it began to say is not said
             return effects + self.report_bug(bug)
 
-    def _ack(self, message: ClientMessage) -> Send:
+    def _ack(self, message: ClientMessage, details: Details | None) -> Send:
         is_final = bool(message.is_final) if isinstance(message, AsrChunk) else None
         return self._send(
             Ack(
@@ -232,6 +234,7 @@ class SessionState:
                 received_type=message.type,
                 is_final=is_final,
                 id=message.id,
+                details=details,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from app.models.answers import (
     TextReplaced,
 )
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
-from app.models.messages import parse
+from app.models.messages import ClientMessage, parse, read
 from app.models.session import SessionState
 from tests.models.judges import judge_by_signs
 from tests.rules import Frame, Rules, text_of
@@ -41,6 +41,8 @@ TEXTS = st.sampled_from(
     ]
 )
 MAYBE = st.one_of(st.none(), st.booleans())
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "cancel", "guest", "x" * 129])
 
 MESSAGES = st.one_of(
     st.fixed_dictionaries(
@@ -70,6 +72,14 @@ MESSAGES = st.one_of(
         },
     ),
     st.just({"type": "keepalive", "session_id": "two"}),
+    # Any value in any field: a message is taken with what can be used of it, or refused, and nothing else.
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["asr_chunk", "control", "configure"])},
+        optional=dict.fromkeys(
+            sorted({name for kind in get_args(ClientMessage) for name in kind.model_fields} - {"type"}),
+            st.recursive(SCALARS, lambda part: st.lists(part, max_size=2) | st.dictionaries(st.text(max_size=2), part)),
+        ),
+    ),
     st.dictionaries(st.text(max_size=4), st.one_of(st.none(), st.integers(), st.text(max_size=4)), max_size=3),
 )
 EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_of(
@@ -121,7 +131,8 @@ class Harness:
     def message(self, message: dict[str, Any]) -> None:
         before = self.rules.replies
         try:
-            effects = self.session.receive(parse(json.dumps(message)), self.now)
+            heard, details = read(json.dumps(message))
+            effects = self.session.receive(heard, self.now, details)
         except ClientError as error:
             effects = self.session.refuse(error, self.now)
         self.carry_out(effects)
