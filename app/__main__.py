@@ -3,84 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import errno
 import gc
-import logging
 import os
 import resource
 import socket
 import sys
 from collections.abc import Sequence
 
-import uvicorn
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
 from app.config import Settings, load_settings, refuse_to_start
 from app.errors import StartError
-from app.main import build_app
-
-logger = logging.getLogger("app")
-
-TRY = '{"type": "asr_chunk", "text": "What is this service for?", "is_final": true}'
-
-
-# How long what is left for a client that does not read is kept after the end of its connection, in seconds.
-LINGER_SECONDS = 10
-
-
-class Socket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, for clients that read nothing: it says goodbye all the same, and does not wait for ever."""
-
-    async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "websocket.close":
-            self.writable.set()
-        await super().send(message)
-
-    async def run_asgi(self) -> None:
-        await super().run_asgi()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which also says where the console and the WebSocket are once they can be reached."""
-
-    def __init__(self, config: uvicorn.Config, ws_path: str) -> None:
-        super().__init__(config)
-        self._ws_path = ws_path
-        self.is_listening = asyncio.Event()
-        self.port = config.port
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers:
-            for listener in server.sockets:
-                host, self.port = listener.getsockname()[:2]
-                name = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
-                logger.info("Open http://%s:%d/ in a browser", name, self.port)
-                url = f"ws://{name}:{self.port}{self._ws_path}"
-                logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
-        self.is_listening.set()
-
-
-def make_server(settings: Settings) -> Server:
-    config = uvicorn.Config(
-        build_app(settings),
-        host=settings.host,
-        port=settings.port,
-        lifespan="on",
-        log_config=None,
-        ws=Socket,
-        # Up to twice the limit a message still gets its coded error; beyond that the socket closes with 1009.
-        ws_max_size=2 * settings.max_message_bytes,
-        # Small frames do not shrink, and every connection would hold its compressor's memory.
-        ws_per_message_deflate=False,
-        server_header=False,
-    )
-    return Server(config, settings.ws_path)
-
+from app.lifecycle.server import make_server
 
 # What binding says of an address that this machine does not have.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})

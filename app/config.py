@@ -197,6 +197,7 @@ class Settings(BaseSettings):
         description="Frames that may wait for a client that does not read; then it is closed.",
     )
     send_seconds: Seconds = Field(20, description="Longest time for a client to take one frame.")
+    handshake_seconds: Seconds = Field(10, description="Longest time for a client to send the head of a request.")
 
     resume_seconds: float = Field(
         30, ge=0, allow_inf_nan=False, description="Seconds a session outlives its lost connection; 0 for not at all."

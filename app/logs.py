@@ -18,11 +18,12 @@ query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 # Below WARNING these tell of every request or connection, with addresses and paths, and no session.
 CHATTY = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "watchfiles")
 
-# What uvicorn 0.54 logs as errors, though only clients are to blame: a handshake that was refused with a status of its
-# own, and text that is not UTF-8.
+# What uvicorn 0.54 logs, though only clients are to blame: a handshake that was refused with a status of its own, text
+# that is not UTF-8, a request that is none.
 NO_NEWS = {
     "ASGI callable returned without completing handshake.",
     "Invalid UTF-8 sequence received from client.",
+    "Invalid HTTP request received.",  # counted, and anybody can cause it
 }
 
 TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"

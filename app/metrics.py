@@ -30,7 +30,9 @@ CHARACTERS = (50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
 # A client may close with any code it likes: what is not here is `other`.
 CLOSE_CODES = frozenset({1000, 1001, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 4401, 4408, 4409, 4429})
 
-REFUSALS = ("foreign_origin", "unauthorized", "draining", "too_many_sessions", "session_limit")
+# Requests that the edge refuses before the service sees them.
+EDGE = ("malformed", "too_large", "too_slow")
+REFUSALS = ("foreign_origin", "unauthorized", "draining", "too_many_sessions", "session_limit", *EDGE)
 RESUMES = ("resumed", *get_args(NotResumed))
 
 # When a counter began says nothing here, and would double the number of series.

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.__main__ import make_server
 from app.config import Settings
+from app.lifecycle.server import make_server
 from tests.client import PATIENCE, Client, open_client, reopen_client
 from tests.rules import Frame
 

@@ -13,6 +13,7 @@ from tests.service import ROOT
 ROWS = [
     ["app.__main__"],
     ["app.evaluate", "app.replay"],
+    ["app.lifecycle.server"],
     ["app.main"],
     ["app.routers"],
     ["app.contracts"],

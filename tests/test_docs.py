@@ -28,10 +28,10 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from app import config, connection, conversation, errors, origins, readiness, sessions
-from app.__main__ import TRY
 from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
+from app.lifecycle.server import TRY
 from app.metrics import CLOSE_CODES, Metrics
 from app.models import lifetime, listening, messages, session, verdicts
 from app.routers import websocket
