@@ -274,12 +274,13 @@ class DifyAnswer:
         self._strip_think = strip_think
         self._pairs = PairJoiner()
         self._think = ThinkFilter()
-        self._has_shown = False
+        self._has_come = self._has_shown = False  # a text; one that is to be shown
         self._has_said_thinking = False
         self._agent_digest: hashlib.blake2b | None = None
         self._is_chatflow = False
         self._message_end: dict[str, Any] | None = None
         self._workflow_status: str | None = None
+        self._output = ""
         self._is_failing = False
 
     def feed(self, data: bytes, name: bytes = b"") -> Iterator[AnswerEvent]:
@@ -325,7 +326,9 @@ class DifyAnswer:
                 yield from self._close()
             case "workflow_finished":
                 self._is_chatflow = True
-                self._workflow_status = _text(_object(event, "data"), "status")
+                result = _object(event, "data")
+                self._workflow_status = _text(result, "status")
+                self._output = _text(_object(result, "outputs"), "answer")
                 yield from self._close()
             case "workflow_paused":
                 self.is_over = True
@@ -382,6 +385,7 @@ class DifyAnswer:
         if self._agent_digest is not None:
             self._agent_digest = _digest(text)
         self.texts += 1
+        self._has_come = True
         shown = self._think.feed(text) if self._strip_think else text
         self._has_shown = True
         yield TextReplaced(shown)
@@ -390,6 +394,7 @@ class DifyAnswer:
         if not text:
             return
         self.texts += 1
+        self._has_come = True
         if self._strip_think:
             text = self._think.feed(text)
             if self._think.is_thinking:
@@ -423,6 +428,9 @@ class DifyAnswer:
             yield TextDelta(held)
 
     def _end(self) -> Iterator[AnswerEvent]:
+        if not self._has_come:
+            # What an Answer node inside an iteration says is not streamed by Dify 1.16: it stands in the outputs alone.
+            yield from self._show(self._output)
         yield from self._flush()
         metadata = _object(self._message_end or {}, "metadata")
         yield AnswerEnd(

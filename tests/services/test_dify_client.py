@@ -292,6 +292,7 @@ async def test_without_a_key_nothing_is_asked(dify: StandInDify) -> None:
         (chatflow("Hi", order="finished_first"), "Hi", ["Retrieval", "LLM"]),
         (chatflow("Hi", order="only_end", nodes=["Look"]), "Hi", ["Look"]),
         (chatflow("Hi", order="only_finished", nodes=["Look"]), "Hi", ["Look"]),
+        (send(PING, events.workflow_started(), events.message_end(), events.workflow_finished("Hi")), "Hi", []),
         ([send(PING), answer("From an annotation.")], "From an annotation.", []),
         ([chatflow("Hi", order="end_first"), send(events.tts_message_end())], "Hi", ["Retrieval", "LLM"]),
         (answer("a", send(events.unknown(), events.reasoning_chunk("x")), "b"), "ab", [THINKING]),
@@ -300,7 +301,7 @@ async def test_without_a_key_nothing_is_asked(dify: StandInDify) -> None:
     ids=[
         "chat", "classic", "byte by byte", "awkward pieces", "agent", "new agent", "new agent corrects", "think",
         "replace", "text as file", "chatflow", "old order", "only message_end", "only workflow_finished",
-        "annotation", "tts", "unknown", "empty",
+        "only in the outputs", "annotation", "tts", "unknown", "empty",
     ],
 )  # fmt: skip
 async def test_every_kind_of_answer_is_heard(dify: StandInDify, script: Script, text: str, notes: list[str]) -> None:

@@ -567,6 +567,52 @@ def test_other_ends_of_a_workflow_are_complete(status: str) -> None:
     assert not heard.end.incomplete
 
 
+OUTPUT = events.workflow_finished("<think>\nTea?\n</think>\n\nTea it is.")
+
+
+@pytest.mark.parametrize("items", [[OUTPUT], [message_end(), OUTPUT], [OUTPUT, message_end()], [message(""), OUTPUT]])
+def test_an_answer_that_stands_in_the_outputs_alone_is_heard(items: list[Event]) -> None:
+    heard = hear(*FLOW, *items)
+
+    assert heard.error is None
+    assert heard.text == "Tea it is."
+    assert isinstance(heard.end, AnswerEnd)
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (message("Hi"), "Hi"),
+        (events.message_replace(""), ""),
+        (message("<think>Tea"), ""),
+        (events.message_file(answer="Hi"), "Hi"),
+    ],
+    ids=["text", "replaced by nothing", "a thought", "text of a file"],
+)
+def test_the_outputs_are_no_text_once_any_has_come(item: Event, text: str) -> None:
+    heard = hear(*FLOW, item, message_end(), OUTPUT)
+
+    assert heard.error is None
+    assert heard.text == text
+
+
+def test_what_a_stopped_workflow_has_put_out_is_half_an_answer() -> None:
+    heard = hear(*FLOW, events.workflow_finished("Tea", status="stopped"))
+
+    assert heard.text == "Tea"
+    assert heard.end.incomplete
+
+
+@pytest.mark.parametrize("outputs", [None, [], {}, {"answer": None}, {"answer": ["Hi"]}, {"text": "Hi"}])
+def test_outputs_that_are_no_text_are_none(outputs: object) -> None:
+    finished = events.workflow_finished()
+    finished["data"]["outputs"] = outputs
+    heard = hear(*FLOW, message_end(), finished)
+
+    assert heard.error is None
+    assert heard.text == ""
+
+
 FAILED = events.workflow_finished(status="failed", error="[tool] out of order")
 RESUMED = events.message_replace("Hi", "workflow_resumption_terminal")
 
