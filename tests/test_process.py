@@ -183,6 +183,14 @@ async def test_a_malformed_setting_stops_the_start_with_one_line(tmp_path: Path,
     assert line.startswith("realtime-rag: DIFY_TIMEOUT: ")
 
 
+@pytest.mark.parametrize("command", [["-m", "app"], ["-m", "uvicorn", "app.main:app"]])
+async def test_a_proxy_that_speaks_socks_stops_the_start_with_one_line(tmp_path: Path, command: list[str]) -> None:
+    async with started(*command, cwd=tmp_path, ALL_PROXY="socks5://127.0.0.1:1080") as process:
+        assert await process.rest() == 2
+    (line,) = process.lines
+    assert line.startswith("realtime-rag: ALL_PROXY: a proxy of the kind 'socks5' is not spoken to")
+
+
 async def test_a_taken_port_is_an_error_and_not_a_start(dify: StandInDify, tmp_path: Path) -> None:
     port = dify.base_url.split(":")[2].split("/")[0]
     async with started("-m", "app", cwd=tmp_path, PORT=port) as process:

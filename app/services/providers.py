@@ -22,10 +22,14 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
     """Import the factories of `RAG_PROVIDER` and `FALLBACK_PROVIDER`; both are opened when the service starts.
 
     A factory takes the settings and returns a provider, or an async context manager of one. Raises `StartError` when
-    there is no such factory.
+    there is no such factory, or no way to Dify.
     """
     open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
     fallback_name = settings.fallback_provider
+    if "dify" in (settings.rag_provider, fallback_name):
+        from app.services.proxies import proxy_for  # with httpx: who does not ask Dify needs none
+
+        proxy_for(settings.dify_url)  # a wrong one is found out here, before anything listens
     open_fallback = _load("FALLBACK_PROVIDER", fallback_name, settings) if fallback_name else None
 
     @asynccontextmanager

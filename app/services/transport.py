@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import ssl
-import urllib.request
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+
+from app.services.proxies import proxy_for
 
 # Of a response's head: the bytes of its first line and of each header, and how many headers. Gateways and single
 # sign-on add cookies and policies beyond the 8 kB and 128 that aiohttp takes by itself.
@@ -56,11 +57,12 @@ class Transport(AiohttpTransport):
 
     httpx-aiohttp 0.2 reports a refused connection, a reset and a server that hangs up alike, as `ConnectTimeout`; a
     client that may only repeat what never reached the server has to know. What it says names the host, never a path or
-    a password. A proxy is taken from the environment, for the host of `base_url`.
+    a password. The proxy is that of the environment for `base_url`, not by aiohttp's `trust_env`, which
+    reads ~/.netrc in a thread at every request. Raises `StartError` for a proxy that cannot be used.
     """
 
     def __init__(self, base_url: str, connections: int) -> None:
-        super().__init__(verify=_trusted(), client=self._open_session, proxy=_proxy_for(base_url))
+        super().__init__(verify=_trusted(), client=self._open_session, proxy=_with_credentials(proxy_for(base_url)))
         self._connections = connections
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -126,15 +128,8 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
     return error.os_error.strerror or str(error.os_error)
 
 
-def _proxy_for(url: str) -> httpx.Proxy | None:
-    # Not aiohttp's trust_env: it reads ~/.netrc in a thread at every request.
-    host, scheme = httpx.URL(url).host, httpx.URL(url).scheme
-    proxies = urllib.request.getproxies()
-    address = proxies.get(scheme) or proxies.get("all")
-    if not address or urllib.request.proxy_bypass(host):
-        return None
-    proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
-    if proxy.auth is not None:
+def _with_credentials(proxy: httpx.Proxy | None) -> httpx.Proxy | None:
+    if proxy is not None and proxy.auth is not None:
         # As a header, which aiohttp sends as Proxy-Authorization: its BasicAuth is deprecated.
         credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
         proxy.headers["Authorization"] = f"Basic {credentials}"
