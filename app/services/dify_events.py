@@ -335,7 +335,9 @@ class DifyAnswer:
                 raise RagFailed(WAITS)
             case "error":
                 self.is_over = True
-                raise RagFailed(_error_said(event))
+                if not (self.is_closing and self._has_shown and not self._is_failing):
+                    raise RagFailed(_error_said(event))
+                yield from self._end()  # whatever it is about, the answer is whole
 
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after a closing event."""

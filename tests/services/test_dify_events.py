@@ -664,6 +664,24 @@ def test_text_and_its_end_win_over_a_failure_made_up_later() -> None:
     assert [type(event) for event in ended] == [AnswerEnd]
 
 
+LATE_ERROR = events.error("a plugin is out of order", "internal_server_error", 500)
+
+
+@pytest.mark.parametrize("closing", [message_end(), events.workflow_finished("Hi")], ids=["message_end", "finished"])
+def test_an_error_behind_a_whole_answer_spoils_it_no_more(closing: Event) -> None:
+    heard = hear(*FLOW, message("Hi"), closing, LATE_ERROR)
+
+    assert heard.error is None
+    assert heard.text == "Hi"
+    assert isinstance(heard.end, AnswerEnd)
+
+
+def test_an_error_behind_an_end_without_text_is_a_failure() -> None:
+    heard = hear(*FLOW, message_end(), LATE_ERROR)
+
+    assert type(heard.error) is RagFailed
+
+
 def test_an_annotation_hit_of_a_chatflow_ends_at_message_end() -> None:
     heard = hear(PING, message("The shop opens at nine."), message_end(), PING, PING)
 
@@ -1159,21 +1177,32 @@ class Recording:
     body: bytes
     spoken: str
     kept: str
-    conversation_id: str
-    documents: tuple[str, ...] = ()
+    conversation_id: str | None
+    documents: tuple[str, ...] | int = ()
+    """Their titles, or how many they are."""
     ends: str = "message_end"
     split_at: tuple[int, ...] = ()
 
     def check(self, heard: Heard, text: str) -> None:
         assert heard.text == text
-        assert heard.events[0] == ConversationNamed(self.conversation_id)
-        assert sum(isinstance(event, ConversationNamed) for event in heard.events) == 1
-        expected = {"error": RagFailed, "cut": RagBrokenStream}.get(self.ends, type(None))
-        assert type(heard.error) is expected
+        named = [event for event in heard.events if isinstance(event, ConversationNamed)]
+        assert named == ([] if self.conversation_id is None else [ConversationNamed(self.conversation_id)])
+        assert heard.events[: len(named)] == named
+        assert type(heard.error) is ENDS.get(self.ends, type(None))
         if heard.error is None:
             assert heard.end.conversation_id == self.conversation_id
-            assert tuple(source.title for source in heard.end.sources) == self.documents
+            titles = tuple(source.title for source in heard.end.sources)
+            assert self.documents in (titles, len(titles))
             assert heard.end.incomplete == (self.ends == "stopped")
+
+
+ENDS: dict[str, type[RagError]] = {
+    "error": RagFailed,
+    "cut": RagBrokenStream,
+    "workflow failed": RagFailed,
+    "paused for a person": RagFailed,
+    "nothing but pings": RagBrokenStream,  # as the test ends it: in the wild it goes on for ever
+}
 
 
 THOUGHT = "<think>\nThe user asks for tea.\n</think>\n\n"
@@ -1301,25 +1330,29 @@ SHARED = Path(__file__).parents[3] / "shared" / "dify-streams"
 
 def recorded() -> Iterator[tuple[str, Recording]]:
     """The recordings that lie beside the repository, if they do."""
-    index = SHARED / "expected.json"
-    if not index.is_file():
-        return
-    for entry in json.loads(index.read_text(encoding="utf-8"))["streams"]:
-        yield (
-            entry["file"],
-            Recording(
-                body=(SHARED / entry["file"]).read_bytes(),
-                spoken=entry["answer_spoken"],
-                kept=entry["answer"],
-                conversation_id=entry["conversation_id"],
-                documents=tuple(entry["citation_documents"]),
-                ends=entry["ends"],
-                split_at=tuple(entry["split_at"]),
-            ),
-        )
+    for index in SHARED.rglob("expected.json"):
+        for entry in json.loads(index.read_text(encoding="utf-8"))["streams"]:
+            titles = entry.get("citation_documents")
+            yield (
+                entry["file"],
+                Recording(
+                    body=(index.parent / entry["file"]).read_bytes(),
+                    spoken=entry.get("answer_spoken", entry["answer"]),
+                    kept=entry["answer"],
+                    conversation_id=entry["conversation_id"],
+                    documents=entry["sources"] if titles is None else tuple(titles),
+                    ends=entry["ends"],
+                    split_at=tuple(entry.get("split_at", ())),
+                ),
+            )
 
 
 RECORDED = dict(recorded())
+
+
+def awkward_places(body: bytes) -> list[int]:
+    """At line ends, inside of characters and behind every backslash."""
+    return [place for place in range(1, len(body)) if body[place - 1] in b"\n\\" or body[place] >= 0x80]
 
 
 def check_wherever_cut(recording: Recording) -> None:
@@ -1330,6 +1363,7 @@ def check_wherever_cut(recording: Recording) -> None:
     for chunks in (
         cut_at(body, range(1, len(body))),
         cut_at(body, recording.split_at),
+        cut_at(body, awkward_places(body)),
         *(cut_at(body, range(size, len(body), size)) for size in (2, 3, 7, 64, 1000)),
     ):
         assert hear_bytes(chunks).events == whole.events
@@ -1351,16 +1385,51 @@ def test_an_invented_stream_is_heard_however_it_is_cut(name: str, data: st.DataO
     recording.check(hear_bytes(cut_at(recording.body, borders)), recording.spoken)
 
 
+def is_object(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data.decode(errors="replace"), strict=False), dict)
+    except ValueError:
+        return False
+
+
+def block_of(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
+unreadable = st.one_of(
+    st.sampled_from([block for name, block in GARBAGE.items() if name != "deep"]),
+    st.binary(min_size=1).map(lambda data: data.replace(b"\n", b"").replace(b"\r", b"")).filter(bool).map(block_of),
+    st.text(alphabet='{}[]":,e\\ \0\x85\u2028', min_size=1).map(str.encode).map(block_of),
+    anything.map(json.dumps).map(str.encode).map(block_of),
+).filter(lambda block: not is_object(block[6:]))
+unknown = st.dictionaries(st.text(), anything).map(
+    lambda more: events.block({**more, "event": "crystal_ball"}, "classic")
+)
+garbage = st.lists(st.one_of(unreadable, unknown, st.just(PING), st.just(b": comment\n\n")), max_size=3).map(b"".join)
+
+
 @given(name=st.sampled_from(sorted(set(OWN) - {"cut"})), data=st.data())
 def test_garbage_between_its_events_changes_no_stream(name: str, data: st.DataObject) -> None:
     recording = OWN[name]
     end = b"\r\n\r\n" if b"\r" in recording.body else b"\n\n"
     blocks = [block + end for block in recording.body.split(end)[:-1]]
-    garbage = st.lists(st.sampled_from(list(GARBAGE.values())), max_size=3).map(b"".join)
     body = b"".join(block + data.draw(garbage) for block in blocks)
     before = b"" if name == "proxied" else data.draw(garbage)  # its BOM comes first
 
     recording.check(hear_bytes([before + body]), recording.spoken)
+
+
+@given(blocks=st.lists(unreadable, min_size=1), data=st.data())
+def test_a_stream_of_any_garbage_and_nothing_else_is_broken(blocks: list[bytes], data: st.DataObject) -> None:
+    body = PING.join(blocks)
+    borders = data.draw(st.lists(st.integers(0, len(body)), max_size=10))
+    heard = hear_bytes(cut_at(body, borders))
+
+    assert type(heard.error) is RagBrokenStream
+    assert heard.events == []
+    assert not heard.answer.is_readable
 
 
 @pytest.mark.skipif(not RECORDED, reason="the recorded streams (../shared/dify-streams) are not here")
