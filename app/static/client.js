@@ -76,14 +76,50 @@ const isPartial = ({ type, is_final }) => type === "asr_chunk" && !is_final;
 /** A speaker's partial says nothing that their next chunk does not say. */
 const isOvertaken = (message, by) => isPartial(message) && (message.speaker ?? "") === (by.speaker ?? "");
 
+/** What a page has to be shown again after a reload: that the session is paused, and the question that is being answered. */
+class Scene {
+  #paused;
+  #begun;
+  #querying;
+  /** As one frame, which stands for all texts so far. */
+  #answer;
+
+  get all() {
+    return [this.#paused, this.#begun, this.#querying, this.#answer].filter(Boolean);
+  }
+
+  see(frame) {
+    if (frame.type === "answer" && !frame.final)
+      this.#answer = { ...frame, content: addTo(this.#answer?.content ?? "", frame), replace: true };
+    if (frame.final || OVER.has(frame.stage)) this.#begun = this.#querying = this.#answer = undefined;
+    if (frame.stage === "analyzing" || frame.stage === "instant_query") this.#begun = frame;
+    if (frame.stage === "querying_rag") this.#querying = frame;
+    if (frame.stage === "paused" && !frame.reason) this.#paused = frame;
+    if (frame.stage === "listening") this.#paused = undefined;
+  }
+}
+
+/** Stages in which no answer runs any more. */
+const OVER = new Set(["interrupting", "idle", "closed"]);
+
 /** Whether it still means something in another session: the other controls were about the one that is gone. */
 const isForAnySession = ({ type, is_final, action }) =>
   (type === "asr_chunk" && is_final) || (type === "control" && action === "instant_query");
 
+/** What outlives a reload of the page in its tab. A frame without an origin of its own has none. */
+function storage() {
+  try {
+    return globalThis.sessionStorage;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Events, each a `CustomEvent`: `ack`, `status`, `answer` and `error` carry the frame, `frame` carries
  * `{direction: "in" | "out", frame, size}` for every frame either way, `state` carries a `State`, `given_up` a `GivenUp`:
- * messages that no reply has come for and that are not sent again.
+ * messages that no reply has come for and that are not sent again. After a reload of the page, `status` and `answer` come
+ * once more for what was shown of the running answer, with `kept: true`.
  */
 export class RealtimeRag extends EventTarget {
   #url;
@@ -101,6 +137,9 @@ export class RealtimeRag extends EventTarget {
   /** Whether there was a session before, which what is unanswered may have been meant for. */
   #had_session = false;
   #unanswered = new Unanswered();
+  #scene = new Scene();
+  /** What the page before this one had been told. */
+  #kept = [];
   // By chance: the frames that a resumed session gives back may answer messages of another page.
   #ids = `${Math.random().toString(36).slice(2, 10)}-`;
   #made = 0;
@@ -112,21 +151,32 @@ export class RealtimeRag extends EventTarget {
   #heartbeat = 0;
   /** Runs while the connection owes a frame. */
   #patience = 0;
+  /** Where in the storage of the tab all this lies while the page is away. */
+  #place;
   /** Ends the listeners on the page. @type {AbortController | null} */
   #watching = null;
 
   /**
    * @param {string | URL} url `ws://` or `wss://`
-   * @param {{token?: string, keepalive_ms?: number, greeting_ms?: number}} [options] `token` travels as a subprotocol,
-   *   never in the address. A connection is given up that is not greeted within `greeting_ms`, or that answers no keepalive
-   *   within half of `keepalive_ms`, which is how often one is sent.
+   * @param {{token?: string, keepalive_ms?: number, greeting_ms?: number, name?: string}} [options] `token` travels as a
+   *   subprotocol, never in the address. A connection is given up that is not greeted within `greeting_ms`, or that answers
+   *   no keepalive within half of `keepalive_ms`, which is how often one is sent. `name` tells clients of one page apart.
    */
-  constructor(url, { token = "", keepalive_ms = 10_000, greeting_ms = 10_000 } = {}) {
+  constructor(url, { token = "", keepalive_ms = 10_000, greeting_ms = 10_000, name = "" } = {}) {
     super();
     this.#url = String(url);
     this.#token = token;
     this.#keepalive_ms = keepalive_ms;
     this.#greeting_ms = greeting_ms;
+    // Not the query: it may hold a token.
+    const { origin, pathname } = new URL(this.#url);
+    this.#place = `realtime-rag ${name} ${origin}${pathname}`;
+    this.#takeBack();
+  }
+
+  /** @returns {SessionSettings} what `configure` has set, also on the page before a reload */
+  get settings() {
+    return { ...this.#settings };
   }
 
   /** Connect, or try again now instead of later. Throws a `SyntaxError` on a token that no header can carry. */
@@ -146,6 +196,7 @@ export class RealtimeRag extends EventTarget {
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
     this.#expectFrame(this.#greeting_ms);
     this.#tell("state", { state: "connecting" });
+    for (const frame of this.#kept.splice(0)) this.#show(frame);
   }
 
   /** Leave for good; the session ends. */
@@ -201,8 +252,13 @@ export class RealtimeRag extends EventTarget {
     // Only the first one: a resumed session may repeat the one it began with.
     if (!this.#is_open && frame.message === "connected") this.#opened(frame);
     if (this.#is_open) clearTimeout(this.#patience);
-    this.#tell(frame.type, frame);
+    this.#show(frame);
     if (this.#is_open && !this.#is_ready && frame.seq >= this.#newest_seq) this.#sendAgain();
+  }
+
+  #show(frame) {
+    this.#scene.see(frame);
+    this.#tell(frame.type, frame);
   }
 
   #sendAgain() {
@@ -219,6 +275,8 @@ export class RealtimeRag extends EventTarget {
     this.#heartbeat = setInterval(() => this.#beat(), this.#keepalive_ms);
     this.#tell("state", { state: "open", resumed, reason });
     this.#giveUp(given_up, "new_session");
+    // The token from before is good no longer.
+    if (globalThis.document?.hidden) this.#keep();
   }
 
   /** @returns {Message[]} what was meant for the session before */
@@ -228,6 +286,7 @@ export class RealtimeRag extends EventTarget {
     const is_set = Object.keys(this.#settings).length > 0;
     const settings = is_set ? [this.#identified({ type: "configure", ...this.#settings })] : [];
     this.#unanswered.replace([...settings, ...goes_on]);
+    this.#scene = new Scene();
     return others.filter((message) => !goes_on.includes(message));
   }
 
@@ -245,15 +304,59 @@ export class RealtimeRag extends EventTarget {
     }, ms);
   }
 
-  /** What is worth a look at once: the network is there again, or somebody looks at the page, whose timers may have slept. */
   #watch() {
     if (this.#watching) return;
     this.#watching = new AbortController();
     const { signal } = this.#watching;
-    globalThis.addEventListener?.("online", () => this.#wake(), { signal });
-    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
+    const listen = (target, type, act) => target?.addEventListener?.(type, act, { signal });
+    listen(globalThis, "online", () => this.#wake());
+    listen(globalThis, "pagehide", () => this.#keep());
+    listen(globalThis, "pageshow", ({ persisted }) => persisted && this.#beBack());
+    listen(globalThis.document, "visibilitychange", () => (document.hidden ? this.#keep() : this.#beBack()));
   }
 
+  /** Keep what the next page of this tab needs to go on. Only while this one is away: a copy of the tab would take it, too. */
+  #keep() {
+    const { session_id, seq } = this.#last;
+    const kept = {
+      resume_token: this.#resume_token,
+      session_id,
+      seq,
+      had_session: this.#had_session,
+      settings: this.#settings,
+      unanswered: this.#unanswered.all,
+      frames: this.#scene.all,
+    };
+    try {
+      storage()?.setItem(this.#place, JSON.stringify(kept));
+    } catch {
+      this.#forget(); // there is no room for it
+    }
+  }
+
+  #forget() {
+    storage()?.removeItem(this.#place);
+  }
+
+  #takeBack() {
+    const kept = JSON.parse(storage()?.getItem(this.#place) ?? "null");
+    this.#forget();
+    if (!kept) return;
+    this.#resume_token = kept.resume_token;
+    this.#last = kept;
+    this.#had_session = kept.had_session;
+    this.#settings = kept.settings;
+    this.#unanswered.replace(kept.unanswered);
+    this.#kept = kept.frames.map((frame) => ({ ...frame, kept: true }));
+  }
+
+  /** Somebody looks at the page, whose timers may have slept. */
+  #beBack() {
+    this.#forget();
+    this.#wake();
+  }
+
+  /** Look at once whether the connection lives, or try again: it may help now. */
   #wake() {
     if (this.#retry) this.connect();
     else if (this.#is_open) this.#beat();
@@ -282,6 +385,8 @@ export class RealtimeRag extends EventTarget {
   #ended(code) {
     this.#watching?.abort();
     this.#watching = null;
+    this.#forget();
+    this.#scene = new Scene();
     this.#attempts = 0;
     this.#resume_token = "";
     this.#last = { session_id: "", seq: 0 };

@@ -278,6 +278,16 @@ byId("dismiss-settings").onclick = () => dialog.close();
 
 let set = {};
 
+/** Show what the page before a reload has set. */
+function takeSettingsBack() {
+  set = rag.settings;
+  const { on_new_question = "", auto_detect = true, speakers = [], inputs = {} } = set;
+  byId("on-new-question").value = on_new_question;
+  byId("auto-detect").checked = auto_detect;
+  byId("speakers").value = speakers.join(", ");
+  byId("inputs").value = Object.keys(inputs).length ? JSON.stringify(inputs) : "";
+}
+
 byId("settings-form").onsubmit = (event) => {
   event.preventDefault();
   try {
@@ -338,5 +348,6 @@ async function introduce() {
 }
 
 connect();
+takeSettingsBack();
 introduce();
 byId("say").focus();

@@ -28,7 +28,8 @@ export class Questions {
     byId("welcome").hidden = true;
     this.wait(undefined);
     const grow = (change) => atEnd(this.#scroller, change);
-    const card = new Card(frame, heard ?? performance.now(), this.#ask, grow);
+    // What the page before a reload was shown: when it was heard is not known here.
+    const card = new Card(frame, frame.kept ? undefined : (heard ?? performance.now()), this.#ask, grow);
     this.#cards.set(frame.query_id, card);
     this.#list.append(card.element);
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
@@ -110,11 +111,16 @@ class Card {
   #reach(name, at = performance.now()) {
     const step = this.#steps[name];
     if (step.textContent) return;
-    step.textContent = name === "heard" ? clock.format(new Date()) : `+${duration(at - this.#heard)}`;
+    step.textContent = this.#at(name, at);
     this.element.querySelector('[aria-current="step"]')?.removeAttribute("aria-current");
     const item = step.parentElement;
     item.classList.add("reached");
     if (name !== "done") item.setAttribute("aria-current", "step");
+  }
+
+  #at(name, at) {
+    if (this.#heard === undefined) return duration(undefined);
+    return name === "heard" ? clock.format(new Date()) : `+${duration(at - this.#heard)}`;
   }
 
   querying(frame) {

@@ -206,13 +206,14 @@ async def test_every_message_has_an_id_of_its_own(scripted: Scripted, begin: Beg
 
 
 async def test_what_has_not_arrived_is_sent_again_when_it_is_known(scripted: Scripted, begin: Begin) -> None:
-    newest = asyncio.Event()
+    known, newest = asyncio.Event(), asyncio.Event()
 
     async def lose(socket: web.WebSocketResponse) -> None:
         await socket.close(code=1013)
 
     async def resume(socket: web.WebSocketResponse) -> None:
         await socket.send_json({**RESUMED, "newest_seq": 3})
+        await known.wait()
         await socket.send_json(acked(2, sent[0]["id"]))
         await newest.wait()
         await socket.send_json({"type": "status", "session_id": "s", "seq": 3, "stage": "waiting_for_question"})
@@ -225,6 +226,7 @@ async def test_what_has_not_arrived_is_sent_again_when_it_is_known(scripted: Scr
         rag.chunk({ text: "tw" }); rag.control("cancel");"""
     )
     sent = [await scripted.next() for _ in range(4)]
+    known.set()
     await until(page, type="ack", id=sent[0]["id"])
     await page.evaluate('rag.control("pause")')
     assert scripted.received.empty()  # what came up to now may still be answered
@@ -448,6 +450,131 @@ async def test_a_message_that_is_too_large_is_not_sent_for_ever(scripted: Script
     large, small = [await scripted.next() for _ in range(2)]
     assert (await until(page, reason="too_large"))["messages"] == [large]
     assert await scripted.next() == small
+
+
+STATUS = {"type": "status", "session_id": "s", "query_id": "q"}
+ANSWER = {"type": "answer", "session_id": "s", "query_id": "q", "final": False}
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+  return Object.entries(sessionStorage).flat().join(" ");
+}"""
+
+
+async def test_a_reload_goes_on_where_the_page_was(scripted: Scripted, begin: Begin) -> None:
+    async def answer(socket: web.WebSocketResponse) -> None:
+        for seq, frame in enumerate(before, 2):
+            await socket.send_json({**frame, "seq": seq})
+
+    before: list[Frame] = [
+        {"type": "status", "session_id": "s", "stage": "paused"},
+        {**STATUS, "stage": "analyzing", "query_id": "p"},
+        {**ANSWER, "query_id": "p", "stream_index": 0, "content": "Old.", "final": True},
+        {**STATUS, "stage": "idle", "query_id": "p"},
+        {**STATUS, "stage": "instant_query", "question": "How long?"},
+        {**STATUS, "stage": "querying_rag"},
+        {**ANSWER, "stream_index": 0, "content": "Three"},
+        {**ANSWER, "stream_index": 1, "content": "Two ", "replace": True},
+        {**ANSWER, "stream_index": 2, "content": "years"},
+    ]
+    scripted.acts += [
+        hears(scripted, 2, then=answer),
+        says({**RESUMED, "seq": 10, "newest_seq": 11}, {**ANSWER, "seq": 11, "stream_index": 3, "content": ", "}),
+        says({**RESUMED, "seq": 11, "newest_seq": 11}, {**ANSWER, "seq": 12, "stream_index": 4, "content": "then."}),
+    ]
+    page = await begin(token="secret")
+    await page.evaluate('rag.configure({ auto_detect: false }); rag.chunk({ text: "Hello.", is_final: true });')
+    unanswered = [await scripted.next() for _ in range(2)]
+    await until(page, stream_index=2)
+    assert await page.evaluate("sessionStorage.length") == 0  # a copy of the tab takes nothing
+    for content in ("Two years", "Two years, "):
+        await page.reload()
+        assert await page.evaluate("sessionStorage.length") == 1
+        await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": {"token": "secret"}})
+        assert await page.evaluate("sessionStorage.length") == 0
+        shown = await page.evaluate(
+            "seen.map((each) => [each.state ?? each.stage, each.content, each.replace, each.kept])"
+        )
+        assert shown[:5] == [
+            ["connecting", None, None, None],
+            ["paused", None, None, True],
+            ["instant_query", None, None, True],
+            ["querying_rag", None, None, True],
+            [None, content, True, True],
+        ]
+        assert await page.evaluate("rag.settings") == {"auto_detect": False}
+        assert [await scripted.next() for _ in range(2)] == unanswered
+    await until(page, content="then.")
+    assert [query.get("last_seq") for query in scripted.queries] == [None, "10", "11"]
+    assert [query.get("resume_token") for query in scripted.queries] == [None, "t1", "t2"]
+
+
+async def test_a_copy_of_a_tab_takes_nothing(scripted: Scripted, begin: Begin) -> None:
+    scripted.acts.append(says({**CONNECTED, "resume_token": "t1"}))
+    page = await begin()
+    await until(page, state="open")
+    async with page.expect_popup() as popup:
+        await page.evaluate("window.open('/')")  # gets what the storage of this tab holds
+    copy = await popup.value
+    await copy.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": {}})
+    await until(copy, state="open")
+    assert scripted.queries == [{}, {}]
+
+
+async def test_what_goes_on_is_kept_only_while_nobody_looks_and_holds_no_access_token(
+    scripted: Scripted, open_page: OpenPage
+) -> None:
+    lose = asyncio.Event()
+
+    async def wait(socket: web.WebSocketResponse) -> None:
+        await says({**CONNECTED, "resume_token": "t1"})(socket)
+        await lose.wait()
+        await socket.close(code=1012)
+
+    scripted.acts += [wait, says({**RESUMED, "newest_seq": 1})]
+    page = (await open_page(f"http://{scripted.url}/")).page
+    address = f"ws://{scripted.url}/ws?token=secret"
+    await page.evaluate(BEGIN, {"address": address, "options": {"token": "secret"}})
+    await until(page, state="open")
+    kept = await page.evaluate(HIDE, True)
+    assert '"resume_token":"t1"' in kept
+    assert "secret" not in kept
+    lose.set()  # a phone changes its network in a pocket, and the token with it
+    await until(page, state="open", resumed=True)
+    assert '"resume_token":"t2"' in await page.evaluate("Object.values(sessionStorage).join()")
+    assert await page.evaluate(HIDE, False) == ""
+
+
+async def test_what_is_over_is_not_kept(scripted: Scripted, begin: Begin) -> None:
+    page = await begin()
+    await until(page, state="open")
+    await page.evaluate(HIDE, True)
+    await page.evaluate("rag.close()")
+    assert await page.evaluate(HIDE, True) == ""
+
+
+async def test_a_reload_that_is_not_resumed_shows_an_old_answer_no_more(scripted: Scripted, begin: Begin) -> None:
+    async def answer(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({**STATUS, "seq": 2, "stage": "analyzing"})
+
+    scripted.acts += [hears(scripted, 1, then=answer), says({**CONNECTED, "resumed": False, "reason": "unknown_token"})]
+    page = await begin()
+    await page.evaluate('rag.control("pause")')
+    await until(page, stage="analyzing")
+    for shown in (1, 0):
+        await page.reload()
+        await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": {}})
+        await until(page, state="open")
+        assert await page.evaluate("seen.filter(({ kept }) => kept).length") == shown
+        assert await page.evaluate("seen.filter(({ reason }) => reason === 'new_session').length") == shown
+
+
+async def test_a_page_without_a_storage_connects_all_the_same(scripted: Scripted, open_page: OpenPage) -> None:
+    script = "Object.defineProperty(globalThis, 'sessionStorage', { get: () => { throw new Error('none'); } });"
+    page = (await open_page(f"http://{scripted.url}/", script=script)).page
+    await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": {}})
+    await until(page, state="open")
+    await page.reload()
 
 
 async def test_leaving_ends_the_session(scripted: Scripted, begin: Begin) -> None:

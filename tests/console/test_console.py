@@ -346,6 +346,52 @@ async def test_an_answer_goes_on_after_a_lost_connection(
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+async def test_an_answer_goes_on_after_a_reload(page: Page, dify: StandInDify) -> None:
+    away, back = asyncio.Event(), asyncio.Event()
+    dify.will(answer("Two ", wait(away), "years, ", wait(back), "from the day of purchase."))
+    await page.get_by_role("button", name="Settings").click()
+    await page.get_by_label("Answer only these speakers").fill("guest")
+    await page.get_by_label("I speak as").fill("guest")
+    await page.get_by_role("button", name="Apply").click()
+    await say(page, "How long is the warranty?")
+    shown = card(page, "How long is the warranty?")
+    await expect(shown.locator(".answer")).to_have_text("Two")
+    await page.reload()
+    away.set()
+    await expect(shown.locator(".answer")).to_have_text("Two years,")
+    await expect(shown.locator("[aria-current=step]")).to_contain_text("first text")
+    back.set()
+    await expect(page.locator(".card.answered .answer")).to_have_text("Two years, from the day of purchase.")
+    await expect(shown.locator(".at")).to_have_text(["–"] * 5)  # this page has not heard the question
+    await expect(page.locator(".divider, .card .notice")).to_have_count(0)
+    assert len(dify.requests) == 1
+    await expect(page.get_by_label("Answer only these speakers")).to_have_value("guest")
+    greeting = (await entries_of(page))[0]["frame"]
+    assert greeting["resumed"] is True
+
+
+async def test_a_pause_outlives_a_reload(page: Page) -> None:
+    await control(page, "Pause")
+    await expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
+    await page.reload()
+    await control(page, "Resume")
+    await expect(page.locator("#pause")).to_have_attribute("aria-pressed", "false")
+
+
+async def test_a_copy_of_the_tab_is_a_session_of_its_own(page: Page, dify: StandInDify) -> None:
+    go_on = asyncio.Event()
+    dify.will(answer("Two ", wait(go_on), "years."))
+    await say(page, "How long is the warranty?")
+    await expect(page.locator(".card.running .answer")).to_have_text("Two")
+    async with page.expect_popup() as popup:
+        await page.evaluate("window.open(location.href)")  # gets what the storage of this tab holds
+    copy = await popup.value
+    await expect(copy.locator("body")).to_have_attribute("data-state", "open")
+    await expect(copy.locator(".card")).to_have_count(0)
+    go_on.set()
+    await expect(page.locator(".card.answered .answer")).to_have_text("Two years.")
+
+
 async def test_a_session_that_is_taken_up_again_goes_on(service: Service, open_page: OpenPage) -> None:
     addresses: list[str] = []
 
