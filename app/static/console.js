@@ -131,7 +131,8 @@ function onError({ code, message }) {
 }
 
 function onGivenUp({ messages }) {
-  const lost = messages.map(({ text, action }) => text || action).filter(Boolean);
+  for (const message of messages) if (message.is_final) transcript.lost(message);
+  const lost = messages.filter(({ type }) => type === "control").map(({ text, action }) => text || action);
   if (lost.length) showNotice(t("given_up", { lost: lost.join(" · ") }));
 }
 

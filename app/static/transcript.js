@@ -30,6 +30,15 @@ export class Transcript {
     this.#judged = this.#known.get(id) ?? this.#judged;
   }
 
+  /** A final that the client gives up: nobody knows whether it was heard. */
+  lost(chunk) {
+    byId("lines-empty").hidden = true;
+    atEnd(this.#scroller, () => {
+      const line = this.#final(chunk);
+      if (line) this.#explain(line, "given_up", t("reason.given_up"));
+    });
+  }
+
   /** Say what became of the last line. */
   status(frame) {
     atEnd(this.#scroller, () => this.#status(frame));

@@ -453,6 +453,28 @@ async def test_what_a_lost_session_has_swallowed_is_said_again_or_told(service: 
     assert swallowed[2:] == swallowed[:1]
 
 
+async def test_what_is_given_up_is_shown_as_such(service: Service, open_page: OpenPage, tmp_path: Path) -> None:
+    def play(socket: WebSocketRoute) -> None:
+        def swallow(message: str | bytes) -> None:
+            heard.append(json.loads(message)["text"])
+
+        sockets.append(socket)
+        socket.on_message(swallow)
+
+    sockets: list[WebSocketRoute] = []
+    heard: list[str] = []
+    page = (await open_page(service.http_url, socket=play)).page
+    file = tmp_path / "talk.jsonl"
+    file.write_text("".join(f'{{"text": "{i}", "is_final": true}}\n' for i in range(150)), encoding="utf-8")
+    await page.locator("#file").set_input_files(file)
+    lost = page.locator(".line", has=page.get_by_text("Not received: no connection"))
+    await expect(lost.locator(".said")).to_have_text([str(i) for i in range(50)])
+    greeting = {"type": "ack", "session_id": "s", "seq": 1, "message": "connected", "protocol": "1"}
+    sockets[0].send(json.dumps(greeting))
+    await expect(page.locator(".line .said")).to_have_text([str(i) for i in range(150)])
+    assert heard == [str(i) for i in range(50, 150)]
+
+
 async def test_a_refused_connection_asks_for_a_token(service: Service, open_page: OpenPage) -> None:
     async def refuse(socket: WebSocketRoute) -> None:
         socket.send(json.dumps({"type": "error", "code": "UNAUTHORIZED", "message": "A token is wanted."}))
