@@ -123,7 +123,7 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
         opened: list[Watched] = []
 
         async def open_page(
-            url: str, *, script: str = "", socket: PlayService | None = None, **options: Any
+            url: str, *, script: str = "", socket: PlayService | None = None, expected: str = "", **options: Any
         ) -> Watched:
             context = profile
             if options:
@@ -135,7 +135,7 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
                 await page.add_init_script(script)
             if socket:
                 await page.route_web_socket("**/ws/realtime-asr*", socket)
-            watched = Watched(page)
+            watched = Watched(page, expected=expected)
             watched.watch()
             opened.append(watched)
             await watched.page.goto(url)

@@ -36,14 +36,14 @@ class LossyNetwork:
         both = {writer, upstream}
         self._open |= both
         try:
-            await asyncio.gather(_pass_on(reader, upstream), _pass_on(upstream_reader, writer))
+            await asyncio.gather(pass_on(reader, upstream), pass_on(upstream_reader, writer))
         finally:
             self._open -= both
             for end in both:
                 end.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Pass on all bytes, and their end."""
     try:
         while data := await reader.read(65_536):

@@ -17,6 +17,7 @@ from playwright.async_api import Locator, Page, WebSocketRoute, expect
 from tests.conftest import Serve
 from tests.console.conftest import OpenPage, fixture
 from tests.console.lossy import lossy_network
+from tests.console.stripping import stripping_proxy
 from tests.service import Service, make_settings, serve
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, cut, hang, replaced_answer, status, wait
@@ -528,6 +529,19 @@ async def test_the_page_finds_a_socket_at_another_path(start: Serve, open_page: 
     page = (await open_page(service.http_url)).page
     await expect(page.locator("#connection")).to_have_text("Connected")
     await expect(page.get_by_role("heading", level=1)).to_have_text('Pumps & "more" <b>')
+
+
+@pytest.mark.parametrize("end", ["", "/", "?lang=en#frames"])
+async def test_a_proxy_may_serve_it_under_a_path_of_its_own(service: Service, open_page: OpenPage, end: str) -> None:
+    async with stripping_proxy(service, "/prefix") as address:
+        # What is looked for beside the page, before it knows better.
+        page = (await open_page(f"{address}{end}", expected="Failed to load resource")).page
+        await expect(page.locator("#connection")).to_have_text("Connected")
+        await expect(page.locator("#about")).to_contain_text("dify")
+        assert page.url == f"{address}/{end.removeprefix('/')}"
+        await say(page, "How long is the warranty?")
+        await expect(page.locator(".card.answered .answer")).to_have_text("Stand-in answer.")
+        await expect(page.get_by_role("link", name="Protocol")).to_have_js_property("href", f"{address}/docs/protocol")
 
 
 async def test_a_missing_key_is_told_before_somebody_asks(start: Serve, open_page: OpenPage) -> None:
