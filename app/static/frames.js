@@ -101,7 +101,7 @@ function row({ at_ms, direction, frame, size }) {
     make("span", { class: "when" }, `${(at_ms / 1000).toFixed(3)}`),
     make("span", { class: "arrow", role: "img", "aria-label": direction }, arrow),
     make("span", { class: "kind" }, type),
-    make("span", { class: "gist" }, gist(rest)),
+    make("span", { class: "gist", dir: "auto" }, gist(rest)),
     make("span", { class: "size" }, `${size} B`),
   );
   const details = make("details", {}, summary);

@@ -75,6 +75,8 @@ export class MarkdownView {
     for (const token of blocks.slice(same)) {
       const html = markdown.parser([token]);
       const fragment = DOMPurify.sanitize(html, ALLOWED);
+      // Each by its own first letter: answers quote other languages. Code begins on the left everywhere.
+      for (const block of fragment.children) block.dir = block.tagName === "PRE" ? "ltr" : "auto";
       this.#blocks.push({ raw: token.raw, nodes: [...fragment.childNodes] });
       this.#element.append(fragment);
     }

@@ -78,8 +78,8 @@ class Card {
   #text = "";
   #is_over = false;
   #steps = {};
-  #note = make("p", { class: "note" });
-  #body = make("div", { class: "answer" });
+  #note = make("p", { class: "note", dir: "auto" });
+  #body = make("div", { class: "answer", dir: "auto" });
   #after = make("div", { class: "after" });
   #view;
 
@@ -97,7 +97,7 @@ class Card {
     this.element = make(
       "article",
       { id, class: "card running", "aria-labelledby": `${id}-q`, tabIndex: -1 },
-      make("h3", { id: `${id}-q` }, frame.question),
+      make("h3", { id: `${id}-q`, dir: "auto" }, frame.question),
       ...(why ? [make("p", { class: "why" }, why)] : []),
       make("ol", { class: "steps" }, ...steps),
       this.#note,
@@ -171,7 +171,7 @@ class Card {
     const { code, phase, retryable } = frame.error;
     const message = frame.content || t("failed");
     this.#after.append(
-      make("div", { class: "failure", role: "alert" }, make("p", {}, message), make("code", {}, phase ? `${code} · ${phase}` : code)),
+      make("div", { class: "failure", role: "alert" }, make("p", { dir: "auto" }, message), make("code", {}, phase ? `${code} · ${phase}` : code)),
       this.#footer(frame, retryable ? [this.#retryButton()] : []),
     );
   }
@@ -205,11 +205,11 @@ class Card {
 
 function sourcesOf(sources) {
   const notes = sources.map(({ position, title, source, score, snippet }) => {
-    const name = make("span", { class: "title" }, title || source);
+    const name = make("span", { class: "title", dir: "auto" }, title || source);
     const place = [title ? source : "", typeof score === "number" ? t("score", { score: score.toFixed(2) }) : ""];
-    const head = [name, make("span", { class: "place" }, place.filter(Boolean).join(" · "))];
+    const head = [name, make("span", { class: "place", dir: "auto" }, place.filter(Boolean).join(" · "))];
     const note = snippet
-      ? make("details", {}, make("summary", {}, ...head), make("blockquote", {}, snippet))
+      ? make("details", {}, make("summary", {}, ...head), make("blockquote", { dir: "auto" }, snippet))
       : make("div", { class: "plain" }, ...head);
     return make("li", { value: position }, note);
   });

@@ -89,7 +89,7 @@ export class Transcript {
   }
 
   #partial({ text, speaker = "" }) {
-    const { element } = this.#partials.get(speaker) ?? { element: make("li", {}, make("p", { class: "said" })) };
+    const { element } = this.#partials.get(speaker) ?? { element: make("li", {}, make("p", { class: "said", dir: "auto" })) };
     element.className = "line partial";
     this.#partials.set(speaker, { element, text });
     element.firstChild.replaceChildren(...nameOf(speaker), text);
@@ -110,7 +110,7 @@ export class Transcript {
     // What a lost connection has swallowed is sent again, with the id that it had.
     let line = this.#known.get(segment) ?? this.#known.get(id);
     if (!line) {
-      const said = make("p", { class: "said" });
+      const said = make("p", { class: "said", dir: "auto" });
       line = { element: make("li", { class: "line" }, said, make("p", { class: "why" })), is_asked: false };
       this.#list.append(line.element);
       this.#lines.push(line);
@@ -158,4 +158,4 @@ export const describe = (verdict) =>
 
 const plain = (text) => text.trim().replace(/\s+/g, " ");
 
-const nameOf = (speaker) => (speaker ? [make("b", { class: "speaker" }, speaker), " "] : []);
+const nameOf = (speaker) => (speaker ? [make("b", { class: "speaker", dir: "auto" }, speaker), " "] : []);

@@ -175,6 +175,33 @@ async def test_text_that_is_replaced_disappears(page: Page, dify: StandInDify) -
     await expect(page.locator(".card.answered .answer")).to_have_text("I cannot say.")
 
 
+async def test_each_text_runs_in_the_direction_of_its_own_language(page: Page, dify: StandInDify) -> None:
+    sources = [{**SOURCES[0], "document_name": "دليل.md", "content": "سنتان."}]
+    dify.will(
+        answer(
+            "الضمان سنتان.\n\n- نعم\n\n> نعم\n\n| نعم |\n|---|\n| لا |\n\nTwo years.\n\n```\nنعم\n```\n",
+            sources=sources,
+        )
+    )
+    await page.get_by_role("button", name="Settings").click()
+    await page.get_by_label("I speak as").fill("guest")
+    await page.get_by_role("button", name="Apply").click()
+    question = "كم مدة الضمان؟"
+    await page.locator("#say").fill(question)
+    directions = {"#say": "rtl", ".said": "rtl", ".said .speaker": "ltr", ".card h3": "rtl", ".sources .title": "rtl"}
+    blocks = {"p >> nth=0": "rtl", "ul": "rtl", "blockquote": "rtl", "table": "rtl", "p >> nth=-1": "ltr", "pre": "ltr"}
+    await expect(page.locator("#say")).to_have_css("direction", directions.pop("#say"))
+    await page.locator("#ask").click()
+    await page.locator("#say").fill(question)
+    await page.locator("#say").press("Enter")
+    for selector, direction in directions.items():
+        await expect(page.locator(selector).first).to_have_css("direction", direction)
+    await expect(page.locator(".card.answered").first).to_be_visible()
+    for selector, direction in blocks.items():
+        await expect(page.locator(".answer").first.locator(selector)).to_have_css("direction", direction)
+    await expect(page.locator(".sources blockquote").first).to_have_css("direction", "rtl")
+
+
 # Answers that mean harm, and long ones
 
 
