@@ -3,60 +3,135 @@
  *
  * Each function makes a mapper for one connection to its recogniser: `const chunksOf = deepgram()`, then for every message
  * `chunksOf(message).forEach((chunk) => rag.chunk(chunk))`. Make a new one when the recogniser starts anew: segment ids
- * begin with a prefix of their own, so that none repeats within a session. Messages without text give no chunk.
+ * begin with a prefix of their own, so that none repeats within a session. Messages without text give no chunk, and what
+ * is odd about a message never costs its words: a field that cannot be read is left out.
  *
  * @typedef {import("./client.js").Chunk} Chunk
  */
 
 let made = 0;
 
-/** @returns {(id: string | number) => string} */
+/** @returns {(id: string | number | undefined) => string | undefined} */
 function prefixed() {
   const prefix = `r${++made}`;
-  return (id) => `${prefix}-${id}`;
+  return (id) => (id === undefined ? undefined : `${prefix}-${id}`);
 }
 
-/** @param {Chunk} chunk @returns {Chunk[]} */
-const unlessEmpty = (chunk) => (chunk.text?.trim() ? [chunk] : []);
+/**
+ * A number, also as a text that begins with one, or as the object that a library makes of a large one.
+ * @returns {number | undefined}
+ */
+function number(value) {
+  const found = parseFloat(value?.toString?.());
+  return Number.isFinite(found) ? found : undefined;
+}
+
+/** What is there of a list, if it is one. */
+const list = (value) => Array.from(value ?? []).filter(Boolean);
+
+const isText = (value) => typeof value === "string";
+
+const NOBODY = new Set(["", "unknown", "uu", "-1"]);
+
+/** @returns {string | undefined} who speaks, if it is known yet */
+function nameOf(speaker) {
+  if (!isText(speaker) && typeof speaker !== "number") return undefined;
+  return NOBODY.has(String(speaker).toLowerCase()) ? undefined : String(speaker);
+}
+
+/** One chunk with what is known, none without words. @returns {Chunk[]} */
+function said({ text, is_final, end_of_turn, segment_id, speaker, language, confidence, end_ms }) {
+  if (!isText(text) || !text.trim()) return [];
+  const sureness = number(confidence);
+  return [
+    {
+      text,
+      is_final: is_final === true,
+      end_of_turn: end_of_turn === true,
+      segment_id,
+      speaker: nameOf(speaker),
+      language: isText(language) && language ? language : undefined,
+      // 0 says that it is not known.
+      confidence: sureness > 0 && sureness <= 1 ? sureness : undefined,
+      end_ms: Number.isFinite(end_ms) ? Math.round(end_ms) : undefined,
+    },
+  ];
+}
+
+/** @returns {number | undefined} */
+function mean(values) {
+  const known = values.map(number).filter((value) => value !== undefined);
+  return known.length ? known.reduce((a, b) => a + b) / known.length : undefined;
+}
 
 /** The end of what was said, without text: it ends a wait and is no error. @type {Chunk} */
 const FLUSH = { text: "", is_final: true, end_of_turn: true };
 
+/** The partial just before was nothing, after all. @type {Chunk} */
+const TAKEN_BACK = { text: "", is_final: false };
+
 /** Web Speech API, `onresult` events. @param {{lang?: string}} [recognition] the object that fires them */
 export function webSpeech(recognition) {
   const id = prefixed();
-  return (event) =>
-    [...event.results].slice(event.resultIndex).flatMap((result, i) =>
-      unlessEmpty({
-        text: result[0].transcript,
+  return (event) => {
+    const begin = number(event?.resultIndex) ?? 0;
+    return list(event?.results).slice(begin).flatMap((result, i) =>
+      said({
+        text: result[0]?.transcript,
         is_final: result.isFinal,
         // Chrome on Android calls every interim result final, with a confidence of 0: the turn goes on.
-        end_of_turn: result.isFinal && result[0].confidence > 0,
-        segment_id: id(event.resultIndex + i),
-        language: recognition?.lang || undefined,
+        end_of_turn: result.isFinal && result[0]?.confidence > 0,
+        segment_id: id(begin + i),
+        language: recognition?.lang,
       }),
     );
+  };
 }
 
-/** Deepgram, live: `Results` and `UtteranceEnd`. */
+/** Deepgram, live: `Results` and `UtteranceEnd`. Channels are kept apart, and the speakers of `diarize`. */
 export function deepgram() {
   const id = prefixed();
+  let speaker_now;
   return (message) => {
-    if (message.type === "UtteranceEnd") return [FLUSH];
-    if (message.type !== "Results") return [];
-    const { transcript, confidence } = message.channel.alternatives[0];
-    if (!transcript) return message.speech_final ? [FLUSH] : [];
-    return [
-      {
-        text: transcript,
+    if (message?.type === "UtteranceEnd") return [{ ...FLUSH, speaker: channelOf(message.channel) ?? speaker_now }];
+    if (message?.type !== "Results") return [];
+    const channel = channelOf(message.channel_index);
+    const [best] = list(message.channel?.alternatives);
+    if (!best?.transcript) return message.speech_final ? [{ ...FLUSH, speaker: channel ?? speaker_now }] : [];
+    const start = number(message.start);
+    const place = channel === undefined || start === undefined ? start : `${channel}-${start}`;
+    const parts = channel === undefined ? bySpeaker(best) : [{ text: best.transcript, speaker: channel }];
+    speaker_now = nameOf(parts.at(-1).speaker);
+    return parts.flatMap(({ text, speaker, end = start + number(message.duration) }, i) =>
+      said({
+        text,
         is_final: message.is_final,
-        end_of_turn: message.speech_final,
-        segment_id: id(message.start),
-        confidence,
-        end_ms: Math.round((message.start + message.duration) * 1000),
-      },
-    ];
+        // Whom somebody else follows is done, too.
+        end_of_turn: message.speech_final || (message.is_final && i < parts.length - 1),
+        segment_id: id(i && place !== undefined ? `${place}-${i}` : place),
+        speaker,
+        language: list(best.languages)[0],
+        confidence: best.confidence,
+        end_ms: end * 1000,
+      }),
+    );
   };
+}
+
+/** @returns {string | undefined} the channel, where there are several */
+const channelOf = (channel) => (channel?.[1] > 1 ? nameOf(channel[0]) : undefined);
+
+/** What was said, cut where the speaker changes. */
+function bySpeaker({ transcript, words }) {
+  const parts = [];
+  for (const { word, punctuated_word: text = word, speaker, end } of list(words)) {
+    if (!isText(text)) continue;
+    const last = parts.at(-1);
+    if (last && last.speaker === speaker) Object.assign(last, { text: `${last.text} ${text}`, end: number(end) });
+    else parts.push({ text, speaker, end: number(end) });
+  }
+  // Of one speaker all of it is taken as it is written.
+  return parts.length > 1 ? parts : [{ text: transcript, speaker: parts[0]?.speaker }];
 }
 
 /**
@@ -66,13 +141,19 @@ export function deepgram() {
 export function assemblyAi({ format_turns = false } = {}) {
   const id = prefixed();
   return (message) => {
-    if (message.type !== "Turn") return [];
-    const is_over = message.end_of_turn && (message.turn_is_formatted || !format_turns);
-    return unlessEmpty({
-      text: message.transcript,
+    if (message?.type !== "Turn") return [];
+    const is_over = Boolean(message.end_of_turn && (message.turn_is_formatted || !format_turns));
+    const words = list(message.words);
+    // What is not sure yet stands among the words only.
+    const growing = words.map(({ text }) => text).filter(isText).join(" ");
+    return said({
+      text: (!is_over && growing) || message.transcript,
       is_final: is_over,
       end_of_turn: is_over,
-      segment_id: id(message.turn_order),
+      segment_id: id(number(message.turn_order)),
+      speaker: message.speaker_label,
+      language: message.language_code,
+      end_ms: number(words.at(-1)?.end),
     });
   };
 }
@@ -80,73 +161,82 @@ export function assemblyAi({ format_turns = false } = {}) {
 /** Google Cloud Speech-to-Text v1 and v2: streaming responses, as JSON or as its libraries name the fields. */
 export function google() {
   return (response) =>
-    (response.results ?? []).flatMap((result) => {
+    list(response?.results).flatMap((result) => {
       const is_final = result.is_final ?? result.isFinal ?? false;
-      const [best] = result.alternatives ?? [];
+      const [best] = list(result.alternatives);
       const end = result.result_end_time ?? result.resultEndTime ?? result.result_end_offset ?? result.resultEndOffset;
-      return unlessEmpty({
-        text: best?.transcript ?? "",
+      return said({
+        text: best?.transcript,
         is_final,
         end_of_turn: is_final,
-        // Of an interim result 0 is said, and of a final one whose confidence is unknown.
-        confidence: (is_final && best?.confidence) || undefined,
-        language: (result.language_code ?? result.languageCode) || undefined,
+        confidence: is_final ? best?.confidence : undefined,
+        // Channels count from 1.
+        speaker: (result.channel_tag ?? result.channelTag) || undefined,
+        language: result.language_code ?? result.languageCode,
         end_ms: milliseconds(end),
       });
     });
 }
 
-/** "1.5s", or `{seconds, nanos}`, of which `seconds` may be a string. */
+/** "1.5s", or `{seconds, nanos}`, of which `seconds` may be a string or an object of its own. */
 function milliseconds(duration) {
-  if (duration === undefined || duration === null) return undefined;
-  if (typeof duration === "string") return Math.round(parseFloat(duration) * 1000);
-  return Number(duration.seconds ?? 0) * 1000 + Math.round((duration.nanos ?? 0) / 1e6);
+  if (typeof duration !== "object") return number(duration) * 1000;
+  return number(duration?.seconds ?? 0) * 1000 + Math.round(number(duration?.nanos ?? 0) / 1e6);
 }
 
 /** Azure Speech SDK: the events of `recognizing`, `recognized`, `transcribing` and `transcribed`. */
 export function azure() {
   const id = prefixed();
   const RECOGNIZED_SPEECH = 3; // ResultReason of the SDK
-  return ({ result }) => {
+  return (event) => {
+    const result = event?.result ?? {};
     const is_final = result.reason === RECOGNIZED_SPEECH;
-    return unlessEmpty({
-      text: result.text ?? "",
+    const offset = number(result.offset);
+    return said({
+      text: result.text,
       is_final,
       end_of_turn: is_final,
       // Not resultId: all that is said until the service's next turn shares one.
-      segment_id: id(result.offset),
-      speaker: result.speakerId || undefined,
-      end_ms: Math.round((result.offset + result.duration) / 10_000),
+      segment_id: id(offset),
+      speaker: result.speakerId,
+      language: result.language,
+      end_ms: (offset + number(result.duration)) / 10_000,
     });
   };
 }
 
-/** FunASR in 2pass mode: an online message is only what came new, the offline one is all of it, corrected. */
+const SENSE_VOICE_TAGS = /<\|[^|]*\|>/g;
+
+/** FunASR: an online message is only what came new, an offline one all of it, corrected. */
 export function funAsr() {
   let heard = "";
   return (message) => {
-    if (message.mode === "2pass-offline") {
+    const text = isText(message?.text) ? message.text.replace(SENSE_VOICE_TAGS, "") : "";
+    if (message?.mode === "2pass-offline") {
+      const final = said({ text, is_final: true, end_of_turn: true, speaker: message.spk_name });
+      // Partials are nobody's: what does not follow as nobody's final was no question of its own.
+      const is_left = heard.trim() && (!final.length || final[0].speaker);
       heard = "";
-      return unlessEmpty({ text: message.text, is_final: true, end_of_turn: true });
+      return is_left ? [TAKEN_BACK, ...final] : final;
     }
-    if (message.mode !== "2pass-online") return [];
-    heard += message.text;
-    return unlessEmpty({ text: heard, is_final: false });
+    if (message?.mode !== "2pass-online") return [];
+    heard += text;
+    return said({ text: heard, is_final: false });
   };
 }
 
 /** Vosk server. */
 export function vosk() {
   return (message) => {
-    const { text, result: words = [] } = message.alternatives?.[0] ?? message;
-    if (text === undefined) return unlessEmpty({ text: message.partial ?? "", is_final: false });
-    const sureness = words.map((word) => word.conf).filter((conf) => conf !== undefined);
-    return unlessEmpty({
+    const { text, partial, result } = list(message?.alternatives)[0] ?? message ?? {};
+    if (text === undefined) return said({ text: partial, is_final: false });
+    const words = list(result);
+    return said({
       text,
       is_final: true,
       end_of_turn: true,
-      confidence: sureness.length ? sureness.reduce((a, b) => a + b) / sureness.length : undefined,
-      end_ms: words.length ? Math.round(words.at(-1).end * 1000) : undefined,
+      confidence: mean(words.map(({ conf }) => conf)),
+      end_ms: number(words.at(-1)?.end) * 1000,
     });
   };
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -630,15 +632,24 @@ def web_speech(*results: tuple[str, bool, float], index: int = 0) -> Frame:
     }
 
 
-def deepgram(text: str, final: bool, speech_final: bool = False) -> Frame:
+def deepgram(text: str, final: bool, speech_final: bool = False, words: str = "", **fields: Any) -> Frame:
+    said = [
+        {"word": word[:-1].lower(), "punctuated_word": word[:-1], "speaker": int(word[-1]), "end": end}
+        for end, word in enumerate(words.split(), 1)
+    ]
     return {
         "type": "Results",
         "start": 1.5,
         "duration": 1.0009,
         "is_final": final,
         "speech_final": speech_final,
-        "channel": {"alternatives": [{"transcript": text, "confidence": 0.75, "words": []}]},
+        "channel": {"alternatives": [{"transcript": text, "confidence": 0.75, "words": said, **fields}]},
     }
+
+
+DEEPGRAM = {"is_final": True, "segment_id": "-1.5", "confidence": 0.75, "end_ms": 2501}
+LONG = {"low": 1, "high": 0, "unsigned": False}
+"""A large number, as libraries for protobuf show it."""
 
 
 def turn(text: str, end: bool, formatted: bool) -> Frame:
@@ -684,6 +695,52 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
         ]
         + [FLUSH, FLUSH],
     ),
+    (  # two channels that begin at once
+        "deepgram()",
+        [
+            {**deepgram("how long is it", True), "channel_index": [0, 2]},
+            {**deepgram("where is it", True, speech_final=True), "channel_index": [1, 2]},
+            {**deepgram("", True, speech_final=True), "channel_index": [1, 2]},
+            {"type": "UtteranceEnd", "channel": [0, 2]},
+        ],
+        [
+            {**DEEPGRAM, "text": "how long is it", "end_of_turn": False, "segment_id": "-0-1.5", "speaker": "0"},
+            {**DEEPGRAM, "text": "where is it", "end_of_turn": True, "segment_id": "-1-1.5", "speaker": "1"},
+            {**FLUSH, "speaker": "1"},
+            {**FLUSH, "speaker": "0"},
+        ],
+    ),
+    (  # two speakers in one result, and one in the next
+        "deepgram()",
+        [
+            deepgram("How long? Two years.", True, words="How0 long?0 Two1 years.1"),
+            deepgram("Two years.", False, words="Two1 years.1", languages=["en"], confidence=0),
+            deepgram("", True, speech_final=True),
+            {"type": "UtteranceEnd", "channel": [0, 1]},
+        ],
+        [
+            {**DEEPGRAM, "text": "How long?", "end_of_turn": True, "speaker": "0", "end_ms": 2000},
+            {
+                **DEEPGRAM,
+                "text": "Two years.",
+                "end_of_turn": False,
+                "speaker": "1",
+                "segment_id": "-1.5-1",
+                "end_ms": 4000,
+            },
+            {
+                "text": "Two years.",
+                "is_final": False,
+                "end_of_turn": False,
+                "segment_id": "-1.5",
+                "speaker": "1",
+                "language": "en",
+                "end_ms": 2501,
+            },
+            {**FLUSH, "speaker": "1"},
+            {**FLUSH, "speaker": "1"},
+        ],
+    ),
     (
         "assemblyAi({ format_turns: true })",
         [
@@ -701,6 +758,26 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
         "assemblyAi()",
         [turn("how long", True, False)],
         [{"text": "how long", "is_final": True, "end_of_turn": True, "segment_id": "-3"}],
+    ),
+    (
+        "assemblyAi()",
+        [
+            turn("", False, False) | {"words": [{"text": "how"}, {"text": "lo", "word_is_final": False}]},
+            turn("How long", True, False)
+            | {"words": [{"text": "how", "end": 1520}], "speaker_label": "A", "language_code": "en"},
+        ],
+        [
+            {"text": "how lo", "is_final": False, "end_of_turn": False, "segment_id": "-3"},
+            {
+                "text": "How long",
+                "is_final": True,
+                "end_of_turn": True,
+                "segment_id": "-3",
+                "speaker": "A",
+                "language": "en",
+                "end_ms": 1520,
+            },
+        ],
     ),
     (
         "google()",
@@ -738,6 +815,21 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
         ],
     ),
     (
+        "google()",
+        [
+            {
+                "results": [
+                    {"alternatives": [{"transcript": "how"}], "channel_tag": 1},
+                    {"alternatives": [{"transcript": "two"}], "channelTag": 2, "resultEndTime": {"seconds": LONG}},
+                ]
+            }
+        ],
+        [
+            {"text": "how", "is_final": False, "end_of_turn": False, "speaker": "1"},
+            {"text": "two", "is_final": False, "end_of_turn": False, "speaker": "2"},
+        ],
+    ),
+    (
         "azure()",
         [
             {"result": {"reason": 2, "text": "how", "offset": 10_000_000, "duration": 5_000_000, "resultId": "x"}},
@@ -751,6 +843,8 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
                 }
             },
             {"result": {"reason": 0, "text": "", "offset": 30_000_000, "duration": 0}},
+            {"reason": 0, "errorDetails": "canceled"},
+            {"result": {"reason": 2, "text": "so", "offset": LONG, "language": "en-US", "speakerId": "Unknown"}},
         ],
         [
             {"text": "how", "is_final": False, "end_of_turn": False, "segment_id": "-10000000", "end_ms": 1500},
@@ -762,6 +856,7 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
                 "speaker": "Guest-1",
                 "end_ms": 1700,
             },
+            {"text": "so", "is_final": False, "end_of_turn": False, "language": "en-US"},
         ],
     ),
     (
@@ -773,10 +868,35 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
             {"mode": "2pass-online", "text": "好", "wav_name": "m", "is_final": True},
         ],
         [
-            {"text": "这个", "is_final": False},
-            {"text": "这个水泵", "is_final": False},
+            {"text": "这个", "is_final": False, "end_of_turn": False},
+            {"text": "这个水泵", "is_final": False, "end_of_turn": False},
             {"text": "这个水泵怎么重启？", "is_final": True, "end_of_turn": True},
-            {"text": "好", "is_final": False},
+            {"text": "好", "is_final": False, "end_of_turn": False},
+        ],
+    ),
+    (  # nothing of it at the second look; with names; of SenseVoice
+        "funAsr()",
+        [
+            {"mode": "2pass-online"},
+            {"mode": "2pass-online", "text": " the"},
+            {"mode": "2pass-offline", "text": ""},
+            {"mode": "2pass-offline"},
+            {"mode": "2pass-online", "text": "how long"},
+            {"mode": "2pass-offline", "text": "How long?", "spk_name": "anna"},
+            {
+                "mode": "2pass-offline",
+                "text": "<|en|><|NEUTRAL|><|Speech|><|withitn|>Two years.",
+                "spk_name": "unknown",
+            },
+            {"text": "ERROR. Real-time", "is_final": True},
+        ],
+        [
+            {"text": " the", "is_final": False, "end_of_turn": False},
+            {"text": "", "is_final": False},
+            {"text": "how long", "is_final": False, "end_of_turn": False},
+            {"text": "", "is_final": False},
+            {"text": "How long?", "is_final": True, "end_of_turn": True, "speaker": "anna"},
+            {"text": "Two years.", "is_final": True, "end_of_turn": True},
         ],
     ),
     (
@@ -795,7 +915,7 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
             {"alternatives": [{"confidence": 231.4, "text": "where", "result": [{"end": 1.0, "word": "where"}]}]},
         ],
         [
-            {"text": "where is", "is_final": False},
+            {"text": "where is", "is_final": False, "end_of_turn": False},
             {"text": "where is", "is_final": True, "end_of_turn": True, "confidence": 0.75, "end_ms": 910},
             {"text": "where", "is_final": True, "end_of_turn": True, "end_ms": 1000},
         ],
@@ -826,4 +946,38 @@ async def test_the_mappers_make_chunks_of_what_recognisers_say(scripted: Scripte
                 prefixes.add((prefix, made_by))
         assert parsed == expected, made_by
     # Each mapper has a prefix of its own.
-    assert len({prefix for prefix, _ in prefixes}) == len(prefixes) == 6
+    assert len({prefix for prefix, _ in prefixes}) == len(prefixes)
+    assert {made_by.partition("(")[0] for _, made_by in prefixes} == {"webSpeech", "deepgram", "assemblyAi", "azure"}
+
+
+ODD = """async ({ made_by, said, odd }) => {
+  const makers = await import("/recognisers.js");
+  const chunksOf = new Function("makers", `with (makers) return ${made_by}`)(makers);
+  const chunks = [];
+  const hear = (message) => chunks.push(...chunksOf(message).map((chunk) => JSON.stringify(chunk)));
+  // Each message with each of its values gone, and with each odd value in its place.
+  const spoil = (whole, part) => {
+    for (const [name, value] of Object.entries(part)) {
+      for (const each of [...odd, undefined]) {
+        part[name] = each;
+        hear(whole);
+      }
+      part[name] = value;
+      if (value && typeof value === "object") spoil(whole, value);
+    }
+  };
+  for (const message of said) spoil(message, message);
+  for (const message of [...odd, undefined, "text"]) hear(message);
+  return chunks;
+}"""
+
+
+async def test_no_odd_field_breaks_a_mapper_or_makes_words(scripted: Scripted, open_page: OpenPage) -> None:
+    page = (await open_page(f"http://{scripted.url}/")).page
+    for made_by, said, _ in MAPPED:
+        odd: list[Any] = [None, {}, [], "", LONG, -1]
+        chunks = await page.evaluate(ODD, {"made_by": made_by, "said": said, "odd": odd})
+        for chunk in chunks:
+            messages.AsrChunk.model_validate_json(chunk)
+            assert None not in json.loads(chunk).values(), chunk
+            assert not re.search(r"undefined|null|NaN|\[object", chunk), chunk
