@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -449,6 +450,14 @@ async def test_half_a_surrogate_pair_is_read_wherever_it_stands(client: Client, 
     assert (frame["type"], frame["id"], frame.get("code")) == (
         ("error", "m1", "INVALID_MESSAGE") if refused else ("ack", "m1", None)
     )
+
+
+async def test_words_are_heard_in_any_spelling_and_asked_as_they_came(client: Client, dify: StandInDify) -> None:
+    text = normalize("NFD", "이거 얼마예요")
+    assert (await client.ask(text))[1]["question"] == text
+    assert dify.requests[0].query == text
+    await client.say("이거 얼마예요")
+    assert (await client.until(stage="waiting_for_question"))[-1]["reason"] == "duplicate"
 
 
 # Bad input: a coded error, no ack, and the session goes on

@@ -29,6 +29,7 @@ from app.errors import (
     UnsupportedType,
 )
 from app.models.answers import Source
+from app.models.spelling import name_form
 from app.models.verdicts import Verdict
 
 MAX_INPUTS_BYTES = 8192
@@ -54,7 +55,7 @@ Details = dict[str, Literal["ignored", "rounded"]]
 def _as_name(value: object) -> object:
     # Recognisers number segments and speakers, or name them by a time: 7 is the same one as "7".
     is_number = type(value) is int or (type(value) is float and math.isfinite(value) and not value.is_integer())
-    return str(value) if is_number else value
+    return str(value) if is_number else name_form(value) if isinstance(value, str) else value
 
 
 Text128 = Annotated[str, Field(max_length=128)]

@@ -42,6 +42,7 @@ from app.models.messages import (
     Timing,
     VerdictNote,
 )
+from app.models.spelling import compared
 from app.models.transcript import Segment, Speaker, join, plain
 from app.models.verdicts import Verdict
 
@@ -52,6 +53,12 @@ MAX_HELD_CHARS = 100_000
 IDLE_TIMEOUT = 4408
 
 _HAN = regex.compile(r"\p{Han}")
+
+
+def _said(text: str) -> str:
+    """What was said, as it came; empty if there is nothing to see."""
+    text = text.replace("\0", " ").strip()
+    return text if text.isascii() or compared(text).strip() else ""
 
 
 @dataclass(slots=True)
@@ -320,7 +327,7 @@ class SessionState:
         return effects + self._grow_older(now)
 
     def _hear(self, chunk: AsrChunk, now: float) -> list[Effect]:
-        text = chunk.text.replace("\0", " ").strip()
+        text = _said(chunk.text)
         if self._paused:
             return [self._status("paused", reason="chunk_ignored", note="Paused: this chunk is not kept.")]
         if text:
@@ -541,7 +548,7 @@ class SessionState:
         if self._life.ending is not None:
             return self._refuse_to_ask(message.id)
         if message.text is not None:
-            text = message.text.replace("\0", " ").strip()
+            text = _said(message.text)
             if not text:
                 return [self._error("EMPTY_QUESTION", "The instant query has no text.", id=message.id)]
         elif (last := self._listener.last_final) is None:

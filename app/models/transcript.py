@@ -9,6 +9,7 @@ from typing import Literal
 
 import regex
 
+from app.models.spelling import compared
 from app.models.verdicts import Verdict
 
 Speaker = str | None
@@ -27,13 +28,14 @@ REMEMBERED_FINALS = 12
 # How many speakers may have talk in the buffer; beyond, the one longest silent is dropped.
 MAX_SPEAKERS = 16
 
-_NOT_WORDS = regex.compile(r"[^\p{L}\p{N}]+")
+# Marks are letters in part: क and की are two words.
+_NOT_WORDS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\Z")
 
 
 def plain(text: str) -> str:
-    """The words alone: two finals that differ by case, spaces or punctuation say the same."""
-    return _NOT_WORDS.sub(" ", text.casefold()).strip()
+    """The words alone: two finals that differ by case, spaces, punctuation or spelling in Unicode say the same."""
+    return _NOT_WORDS.sub(" ", compared(text).casefold()).strip()
 
 
 def extends(longer: str, shorter: str) -> bool:

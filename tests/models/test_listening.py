@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.errors import RagTimeout
 from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
 from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
 from app.models.listening import Judge
-from app.models.messages import AsrChunk, Configure, Control, Status
+from app.models.messages import AsrChunk, Configure, Control, Error, Status
 from app.models.session import MAX_HELD_CHARS, SessionState
 from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS, extends, plain
 from app.models.verdicts import Verdict
@@ -743,3 +744,55 @@ def test_a_guess_that_no_final_follows_is_confirmed_by_time() -> None:
     effects = talk.later(4)
     assert asked(effects) == []
     assert [status.stage for status in statuses(effects)] == ["analyzing", "querying_rag"]
+
+
+# The same text in other bytes
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("이거 얼마예요?", unicodedata.normalize("NFD", "이거 얼마예요?")),
+        ("ヘンピン?", "ﾍﾝﾋﾟﾝ?"),
+        ("what is RAG?", "ｗｈａｔ ｉｓ ＲＡＧ？"),
+        ("what is the policy?", "what is the po\u00adli\u200bcy?"),
+    ],
+)
+def test_another_spelling_of_the_same_words_is_no_second_question(one: str, other: str) -> None:
+    talk = Talk()
+    talk.say(one)
+    talk.say(other)
+    assert talk.asked == [one]
+    assert reasons(talk.effects)[-1] == "duplicate"
+
+
+def test_what_is_asked_is_what_came() -> None:
+    text = unicodedata.normalize("NFD", "이거 얼마예요?") + "\u200b ｐｒｉｃｅ?"
+    talk = Talk()
+    talk.say(text)
+    assert talk.asked == [text]
+
+
+def test_letters_that_differ_in_a_mark_are_other_words() -> None:
+    assert plain("की") != plain("का")
+    assert plain("กา") != plain("กี")
+
+
+def test_names_are_compared_in_one_form() -> None:
+    two_pieces = unicodedata.normalize("NFD", "Zoé")
+    talk = Talk()
+    talk.configure(speakers=[two_pieces])
+    talk.say("Who?", speaker="Zoé", segment_id="é")
+    talk.say("Who?", speaker=two_pieces, segment_id=unicodedata.normalize("NFD", "é"))
+    assert talk.asked == ["Who?"]
+    assert reasons(talk.effects)[-1] == "duplicate"
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff \u00ad"])
+def test_text_that_nobody_sees_is_none(text: str) -> None:
+    talk = Talk()
+    talk.say(text)
+    talk.control("instant_query", text=text)
+    frames = [effect.frame for effect in talk.effects if isinstance(effect, Send)]
+    assert [frame.code for frame in frames if isinstance(frame, Error)] == ["EMPTY_QUESTION", "EMPTY_QUESTION"]
+    assert talk.asked == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -291,6 +293,40 @@ def test_any_text_gets_one_consistent_verdict(text: str, language: str | None) -
     assert verdict.question in text
     assert bool(verdict.question) == verdict.is_question
     assert verdict.language
+
+
+PHRASES = (
+    "이거 얼마예요|où est la gare|返品はできますか。|ガイドは何ですか|¿cuánto cuesta?|können sie mir helfen|多少钱？|"
+    "it is café. why?|perché no?|ﾅﾝﾃﾞｽｶ|ｗｈａｔ ｉｓ ｉｔ|x\u00adx\u200bx ﬁne … ½"
+)
+SPELLINGS = st.sampled_from(PHRASES.split("|"))
+SPELLED = st.lists(SPELLINGS | WORDS | st.text(max_size=5), max_size=4).map(" ".join)
+
+
+@given(SPELLED, st.none() | st.sampled_from(["en", "zh", "ja", "ko", "es", "fr", "de", "it"]))
+def test_another_spelling_in_unicode_is_judged_the_same_and_shown_as_it_came(text: str, language: str | None) -> None:
+    one, other = (judge(normalize(form, text), language) for form in ("NFC", "NFD"))
+    assert replace(one, question="") == replace(other, question="")
+    assert other.question in normalize("NFD", text)
+    assert normalize("NFC", other.question) == one.question
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        normalize("NFD", "이거 얼마예요"),
+        normalize("NFD", "où est-ce que je peux récupérer ça"),
+        "ﾍﾝﾋﾟﾝはできますか",
+        "ｗｈａｔ ｉｓ ｔｈｅ ｐｒｉｃｅ",
+        "wh\u00adat is the price",
+        "what\u200b is the price",
+        "\ufeffwhat is the price",
+    ],
+)
+def test_a_question_is_one_in_any_spelling(text: str) -> None:
+    verdict = judge(text)
+    assert verdict.is_question
+    assert verdict.question == text.lstrip("\ufeff")
 
 
 @given(WORDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,16 @@ def test_forms_of_an_english_word_have_one_term(words: str) -> None:
 @pytest.mark.parametrize("words", ["string strong", "need needle", "is as", "v2 v3", "größe grösser"])
 def test_different_words_stay_apart(words: str) -> None:
     assert len(set(text_terms(words))) == 2
+
+
+@pytest.mark.parametrize("text", ["refu\u00adnd", "re\u200bfund", "ｒｅｆｕｎｄ", "refund\ufeff"])
+def test_a_word_is_found_however_it_is_spelled_in_unicode(text: str) -> None:
+    assert text_terms(text) == text_terms("refund")
+    assert question_words(f"the {text}") == question_words("the refund")
+
+
+def test_accents_may_stand_apart() -> None:
+    assert text_terms(normalize("NFD", "Größe 환불")) == text_terms("Größe 환불")
 
 
 def test_text_without_spaces_is_found_by_characters_and_pairs() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
+
+from app.models.spelling import compared
 
 MAX_QUESTION_CHARS = 4_000
 MAX_QUESTION_WORDS = 64
@@ -92,7 +93,7 @@ def has_han(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    return compared(text).casefold()
 
 
 def _pairs(run: str) -> list[str]:

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
+from app.models.spelling import Reading
 from app.services.question_detector.language import choose
 from app.services.question_detector.reference import follows_up, goes_on
 from app.services.question_detector.sentences import Sentence, split
@@ -44,7 +45,8 @@ def judge(text: str, language: str | None = None) -> Verdict:
     `language` is a BCP 47 tag, a hint: the script of the text outweighs it. Texts longer than `MAX_CHARS` are
     judged by their last `MAX_CHARS` characters.
     """
-    text = text[-MAX_CHARS:]
+    reading = Reading(text[-MAX_CHARS:])
+    text = reading.text
     chosen = choose(text, language)
     sentences = split(text)
     if not sentences:
@@ -56,8 +58,9 @@ def judge(text: str, language: str | None = None) -> Verdict:
         is_continuation = goes_on(sentences[0].body, chosen)
         return Verdict(False, finding.is_complete, finding.confidence, finding.reason, "", chosen, is_continuation)
     best = max((finding for finding, _ in asking), key=lambda finding: finding.confidence)
-    question = text[asking[0][1].start : asking[-1][1].end]
-    is_complete, is_follow_up = findings[-1][0].is_complete, follows_up(question, chosen)
+    start, end = asking[0][1].start, asking[-1][1].end
+    is_complete, is_follow_up = findings[-1][0].is_complete, follows_up(text[start:end], chosen)
+    question = reading.original(start, end)
     return Verdict(True, is_complete, best.confidence, best.reason, question, chosen, is_follow_up=is_follow_up)
 
 

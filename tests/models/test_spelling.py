@@ -1,0 +1,64 @@
+"""What reads the same is the same, and the way back to what was written."""
+
+from __future__ import annotations
+
+import sys
+from unicodedata import normalize
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.models.spelling import Reading, compared, name_form
+
+# Everything that some form writes differently, and random letters between.
+ODD = (
+    "e\u0301 é \u1100\u1161\u11a8 각 か\u3099 が ﾊﾟ ﾞ ｗ Ａ ？ ， … ﬁ ½ ﷺ Å \u00ad \u200b \u200d \ufeff"
+    " ㅋ ㄱ \uffa1\uffc2 \u0f71\u0f72 \u0f73 \u0958 x ? . \n \u3000"
+)
+TEXTS = st.lists(st.sampled_from(ODD.split(" "))).map("".join) | st.text()
+
+
+@given(TEXTS)
+def test_a_reading_is_the_same_for_every_spelling(text: str) -> None:
+    reading = Reading(text).text
+    assert Reading(normalize("NFD", text)).text == Reading(normalize("NFC", text)).text
+    assert compared(reading) == compared(text)
+    assert Reading(reading).text == reading
+
+
+@given(TEXTS, st.data())
+def test_what_was_read_can_be_shown_as_it_was_written(text: str, data: st.DataObject) -> None:
+    reading = Reading(text)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(reading.text)), min_size=2, max_size=2)))
+    shown = reading.original(*cuts)
+    assert shown in text
+    assert reading.text[slice(*cuts)] in Reading(shown).text
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (normalize("NFD", "이거 얼마예요"), "이거 얼마예요"),
+        ("ﾍﾝﾋﾟﾝはできますか", "ヘンピンはできますか"),
+        ("ｗｈａｔ ｉｓ ＲＡＧ？", "what is RAG？"),
+        ("what is the refu\u00adnd po\u200blicy", "what is the refund policy"),
+        ("\u00ad\ufeffwhat", "what"),
+        ("ㅋㅋ 뭐예요", "ㅋㅋ 뭐예요"),
+        ("多少钱，一共？", "多少钱，一共？"),
+    ],
+)
+def test_examples_of_readings(text: str, read: str) -> None:
+    assert Reading(text).text == read
+
+
+def test_what_nobody_sees_is_what_unicode_says() -> None:
+    signs = "".join(map(chr, range(sys.maxunicode + 1)))
+    seen = regex.sub(r"[\p{Default_Ignorable_Code_Point}\p{Cs}]+", "", signs)
+    assert compared(signs) == normalize("NFKC", regex.sub(r"\p{Default_Ignorable_Code_Point}+", "", signs))
+    assert all(compared(sign) for sign in seen)
+
+
+def test_names_are_the_same_in_one_piece_and_in_two() -> None:
+    assert name_form(normalize("NFD", "Zoé")) == "Zoé" != name_form("Zoe")
