@@ -113,7 +113,8 @@ class Listener:
     _waits: dict[Speaker, _Waiting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.transcript = Transcript(self.settings.context_max_chars, self.settings.merge_seconds)
+        settings = self.settings
+        self.transcript = Transcript(settings.context_max_chars, settings.merge_seconds, settings.stale_partial_seconds)
 
     def _look_at(self, time: float) -> None:
         if self.due is None or time < self.due:
@@ -129,7 +130,7 @@ class Listener:
     def hear_partial(self, chunk: AsrChunk, text: str, now: float) -> Guess | None:
         """Remember what is being said: it stretches a wait, and stands for a final that never comes."""
         before = self.partials.pop(chunk.speaker, None)
-        if not text:
+        if not text or self.transcript.recalls(text, chunk.speaker, now):
             return None
         partial = self.partials[chunk.speaker] = Partial(chunk, text, now, now)
         self._look_at(now + (STANDSTILL if self.settings.speculate else self.settings.stale_partial_seconds))

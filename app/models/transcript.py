@@ -45,6 +45,11 @@ def extends(longer: str, shorter: str) -> bool:
     return longer[len(shorter)] == " " or bool(_UNSPACED.search(shorter))
 
 
+def holds(longer: str, shorter: str) -> bool:
+    """Whether the words of one plain text stand together in the other."""
+    return shorter in longer if _UNSPACED.search(shorter) else f" {shorter} " in f" {longer} "
+
+
 @dataclass(slots=True, eq=False)
 class Segment:
     """One final piece of transcript, `heard_at` in seconds of the conversation's clock. Equal only to itself.
@@ -60,6 +65,7 @@ class Segment:
     is_provisional: bool = False
     asks: Verdict | None = None
     began_at: float | None = None
+    recalled_at: float = 0.0
     words: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,10 +83,11 @@ class Transcript:
     newest always stays. Finals of a speaker at most `merge_seconds` apart may be one utterance.
     """
 
-    def __init__(self, limit: int, merge_seconds: float) -> None:
+    def __init__(self, limit: int, merge_seconds: float, stale_seconds: float) -> None:
         self.segments: list[Segment] = []
         self._limit = limit
         self._merge_seconds = merge_seconds
+        self._stale_seconds = stale_seconds
         self._gone: OrderedDict[str | int, Segment] = OrderedDict()
         self._finals: deque[Segment] = deque(maxlen=REMEMBERED_FINALS)
 
@@ -120,6 +127,18 @@ class Transcript:
             if is_recent and (segment.words == known.words or (is_newest and extends(segment.words, known.words))):
                 return known
         return None
+
+    def recalls(self, text: str, speaker: Speaker, now: float) -> bool:
+        """Whether a partial only says what was heard just before: it came late, or is sent again and again."""
+        words = plain(text)
+        for known in self._finals:
+            # What was taken from a partial is as old as its last word.
+            limit = self._merge_seconds + (self._stale_seconds if known.is_provisional else 0)
+            last = max(known.heard_at, known.recalled_at)
+            if known.may_be_said_by(speaker) and now - last <= limit and holds(known.words, words):
+                known.recalled_at = now
+                return True
+        return False
 
     def append(self, segment: Segment) -> None:
         kept = self.with_(segment)

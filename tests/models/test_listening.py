@@ -421,6 +421,67 @@ def test_a_partial_that_comes_after_its_final_asks_nothing() -> None:
     assert talk.asked == ["what is RAG?"]
 
 
+@pytest.mark.parametrize(
+    ("final", "late"),
+    [
+        ("请问保修期是多久？", "是多久"),
+        ("返品はできますか?", "できますか"),
+        ("How long is the warranty?", "the warranty"),
+        ("How long is the warranty?", "how long"),
+        ("How long is the warranty?", "is the"),
+    ],
+)
+@pytest.mark.parametrize("fields", [{}, {"segment_id": "2"}, {"end_of_turn": True}, {"speaker": "anna"}], ids=str)
+@pytest.mark.parametrize("speculate", [False, True], ids=["plain", "speculating"])
+def test_a_late_partial_of_what_was_just_heard_is_nothing_new(
+    final: str, late: str, fields: dict[str, Any], speculate: bool
+) -> None:
+    talk = Talk(judge_by_words(final, late), speculate=speculate)
+    talk.say(final, segment_id="1")
+    for _ in range(5):
+        talk.later(1)
+        assert talk.begin(late, **fields)[1:] == []
+    assert talk.later(60) == []
+    assert talk.asked == [final]
+
+
+def test_a_partial_is_new_when_it_says_more_or_comes_later_or_from_somebody_else() -> None:
+    talk = Talk()
+    talk.say("How long is the warranty?", speaker="anna")
+    talk.begin("the warrant?", speaker="anna")  # no whole word of it
+    talk.begin("the warranty?", speaker="ben")
+    talk.later(5)
+    talk.begin("the warranty?", speaker="anna")
+    talk.later(60)
+    assert [status.question for status in statuses(talk.effects) if status.reason == "answer_in_progress"] == [
+        "the warrant?",
+        "the warrant? the warranty?",
+        "the warrant? the warranty? the warranty?",
+    ]
+
+
+def test_the_same_words_later_are_a_new_question_though_their_partials_came_sooner() -> None:
+    talk = Talk()
+    talk.say("What is RAG?")
+    talk.control("cancel")
+    for text in ("what", "what is"):
+        talk.later(1)
+        talk.begin(text)
+    talk.later(1)
+    talk.say("What is RAG?")
+    assert talk.asked == ["What is RAG?", "What is RAG?"]
+
+
+def test_a_partial_that_is_sent_again_and_again_is_asked_once() -> None:
+    talk = Talk()
+    for _ in range(20):
+        talk.begin("what is RAG?")
+        talk.later(1)
+    talk.answers()
+    talk.later(60)
+    assert talk.asked == ["what is RAG?"]
+
+
 def test_an_empty_final_takes_the_partial_away() -> None:
     talk = Talk()
     talk.begin("what is RAG?")
