@@ -39,7 +39,8 @@ _LEAD: Final = re.compile(
     r"|i suppose|(?:ok|okay|hey|hi) google|i said|all right|thank you|uh|by the way|for example|first of"
     r" all|in other words"
     r"|first|second|finally|otherwise|anyhow|maybe|really|still|hold on|wait a minute"
-    r"|siri|alexa|cortana|in fact|out of curiosity|quick question(?: on that)?|i forgot to ask(?: you)?"
+    r"|siri|alexa|cortana|assistant|bot|chatbot"
+    r"|in fact|out of curiosity|quick question(?: on that)?|i forgot to ask(?: you)?"
     r"|i was (?:just )?going to (?:ask|say)(?: you)?|let me ask(?: you)?|i(?:'m| am) sorry|one more thing) )+"
 )
 _STUTTER: Final = re.compile(r"\b([\w']+(?: [\w']+){0,3})(?: \1)+\b")
@@ -249,16 +250,26 @@ _NOT_MID: Final = re.compile(
     r"|to|we|they|is|was|about)$"
 )
 _MID_TAG: Final = re.compile(rf" {_NEGATED} (?!you know)({_TAG_PRONOUN})\b(?= [a-z])")
-_VOCATIVE: Final = re.compile(
+_NO_NAME: Final = (
     r"(?!then |yeah |exactly |somebody |someone |everyone |everybody |people |guy |one |ones |those |i "
     r"|you |he |she |it |we |they |that |this |there |these |those |know |knows |guess |see |understand "
     r"|remember |tell |say |ask "
     r"|think |is |was |are |if |when |while |where |whatever |that's |it's |not |of |to |in |on |for |with"
     r" |as |than |about |from "
     r"|what |who |why |how |which |depending |figure |matter |forget |care |no |let |do |did |have |had "
-    r"|because )[a-z]+ "
-    r"(?=(?:what|where|when|why|how|who) (?:(?:is|are|was|were) (?:the|a|your|my|this|that|it|you|he|she"
-    r"|they|we|there|one)|(?:do|does|did|can|could|should|would|will) [a-z]+) [a-z]"
+    r"|because )"
+)
+# Somebody is called: by a greeting with a name, or by a name and a comma.
+_CALLED: Final = re.compile(
+    rf"(?:(?:okay|ok|so|and) )*(?:hey|hi|hello|dear) (?:there (?!is|are|was|were)|{_NO_NAME}[^\W\d_]+ )(?=\w)"
+)
+_CALLED_WITH_A_COMMA: Final = re.compile(
+    rf"\s*(?:(?:hey|hi|hello|dear|okay|ok) )?{_NO_NAME}[^\W\d_]+(?: [^\W\d_]+)?,\s+(?=\w)"
+)
+_VOCATIVE: Final = re.compile(
+    rf"{_NO_NAME}[a-z]+ "
+    r"(?=(?:what|where|when|why|how|who) (?:(?:is|are|was|were) (?:the|a|your|my|our|this|that|it|you|he"
+    r"|she|they|we|there|one)|(?:do|does|did|can|could|should|would|will) [a-z]+) [a-z]"
     r"|(?:is|are) (?:there|it|they|you|this) [a-z]|(?:do|does|did|have|has|can|could|would|will) (?:you|he"
     r"|she|they) [a-z])"
 )
@@ -326,6 +337,9 @@ _FINISHED: Final = re.compile(
 )
 
 
+_IN_FRONT: Final = frozenset({"request", "wh_front", "inversion"})
+
+
 def normalise(sentence: str) -> str:
     """Lower-case words with single spaces: no fillers, no stutters, contractions of question words opened."""
     words = [
@@ -344,6 +358,11 @@ def decide(sentence: str) -> Finding:
     if _SHORT_ANSWER.match(whole):
         return _STATEMENT
     finding = _judge(text)
+    if not finding.asks and (called := _CALLED.match(whole) or _CALLED_WITH_A_COMMA.match(sentence.lower())):
+        rest = normalise(called.string[called.end() :])
+        asked = _judge(rest)
+        if asked.reason in _IN_FRONT:
+            finding, text = asked, rest
     if _is_open(whole, text, finding):
         return Finding(finding.reason, finding.confidence * 0.6, is_complete=False)
     return finding
