@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -208,10 +210,18 @@ class Settings(BaseSettings):
         20, ge=0, allow_inf_nan=False, description="Longest time for running answers to finish before the process ends."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_texts(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+                raise ValueError(f"{name.upper()}: holds what is not text in UTF-8")
+        return values
+
     @model_validator(mode="after")
     def _check_providers(self) -> Self:
         providers = [self.rag_provider, self.fallback_provider]
-        if "local" in providers and not self.knowledge_dir.is_dir():
+        if "local" in providers and not os.path.isdir(self.knowledge_dir):
             raise ValueError(f"KNOWLEDGE_DIR: {self.knowledge_dir} is not a folder")
         if self.rag_provider == self.fallback_provider:
             raise ValueError("FALLBACK_PROVIDER: must be another one than RAG_PROVIDER")
@@ -248,10 +258,15 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the settings; a wrong one ends the process."""
+    # Docker makes a folder in the place of a file that it is to mount and that is not there.
+    if os.path.exists(".env") and not os.path.isfile(".env"):
+        refuse_to_start(".env: is not a file")
     try:
         return Settings()
     except UnicodeDecodeError:
         refuse_to_start(".env: is not UTF-8")
+    except OSError as error:
+        refuse_to_start(f".env: cannot be read: {error.strerror}")
     except ValidationError as error:
         # Not str(error): that one quotes the value, which may be a secret.
         problems = error.errors(include_input=False, include_url=False, include_context=False)
@@ -265,5 +280,16 @@ def _describe(problem: ErrorDetails) -> str:
 
 def refuse_to_start(problem: str) -> NoReturn:
     """End the process with exit status 2 and one line on standard error that says why."""
-    print(f"realtime-rag: {problem}", file=sys.stderr)
+    print("realtime-rag:", problem.replace("\n", " "), file=sys.stderr)
+    if multiprocessing.parent_process() is not None:
+        raise SystemExit(3)  # after any other status uvicorn starts its worker again, and again
     raise SystemExit(2)
+
+
+def give_up_the_start(problem: str) -> NoReturn:
+    """`refuse_to_start` within a server that runs already: it would show an exception as a bug of the application."""
+    try:
+        refuse_to_start(problem)
+    except SystemExit as end:
+        sys.stderr.flush()
+        os._exit(int(end.code or 0))

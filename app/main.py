@@ -7,13 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from app.config import Settings, give_up_the_start, load_settings, refuse_to_start
+
+try:
+    from fastapi import FastAPI
+except ValueError as error:
+    # OpenTelemetry, which comes with it, reads this variable when it is imported.
+    refuse_to_start(f"OTEL_PROPAGATORS: cannot be loaded: {error}")
+
 from starlette.routing import WebSocketRoute
 
 from app import __version__, logs
 from app.accounts import Accounts
 from app.archive import LocalArchive
-from app.config import Settings, load_settings, refuse_to_start
 from app.dependencies import Runtime
 from app.errors import StartError
 from app.gauges import Gauges
@@ -26,6 +32,7 @@ from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
 from app.services.probe import Probe
 from app.services.providers import load_provider
+from app.services.trust import check_exporter
 from app.sessions import Sessions
 from app.signals import drained_on_signal, reloaded_on_signal
 from app.tracing import is_heard, load_telemetry
@@ -42,20 +49,16 @@ def create_app(settings: Settings) -> FastAPI:
     gate = Gate(settings)
     metrics = Metrics(settings)
     telemetry = load_telemetry(settings)
+    if settings.tracing:
+        check_exporter()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         logs.configure(settings)
-        if not settings.is_provider_configured:
-            outcome = "goes to FALLBACK_PROVIDER" if settings.fallback_provider else "gets RAG_NOT_CONFIGURED"
-            logger.warning("DIFY_API_KEY is not set: every question %s", outcome)
-        if gate.directory.is_open:
-            logger.warning("no tokens are configured: everybody who reaches the service may use it")
         sessions = Sessions(settings, LocalArchive(settings))
-        if settings.tracing and not is_heard():
-            logger.warning("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say where traces go")
         async with AsyncExitStack() as stack:
             provider = await stack.enter_async_context(open_provider())
+            _warn(settings, gate)
             accounts = await stack.enter_async_context(Accounts(settings, provider, metrics))
             probe = _make_probe(settings, provider)
             if probe is not None:
@@ -84,6 +87,17 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _warn(settings: Settings, gate: Gate) -> None:
+    """Say what whoever starts the service may not have meant."""
+    if not settings.is_provider_configured:
+        outcome = "goes to FALLBACK_PROVIDER" if settings.fallback_provider else "gets RAG_NOT_CONFIGURED"
+        logger.warning("DIFY_API_KEY is not set: every question %s", outcome)
+    if gate.directory.is_open:
+        logger.warning("no tokens are configured: everybody who reaches the service may use it")
+    if settings.tracing and not is_heard():
+        logger.warning("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say where traces go")
+
+
 def _make_probe(settings: Settings, provider: GuardedProvider) -> Probe | None:
     is_wanted = settings.ready_probe_seconds and settings.is_provider_configured and not settings.fallback_provider
     return Probe(provider.probe, settings.ready_probe_seconds) if is_wanted and provider.probe is not None else None
@@ -92,9 +106,22 @@ def _make_probe(settings: Settings, provider: GuardedProvider) -> Probe | None:
 def build_app(settings: Settings) -> FastAPI:
     """`create_app` for an entry point: what cannot start ends the process with one line."""
     try:
-        return create_app(settings)
+        app = create_app(settings)
     except StartError as error:
         refuse_to_start(str(error))
+    open_app = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        try:
+            async with open_app(app) as state:
+                yield state
+        except StartError as error:
+            logger.debug("not started", exc_info=True)
+            give_up_the_start(str(error))
+
+    app.router.lifespan_context = lifespan
+    return app
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -183,7 +183,7 @@ def _folder() -> Path | None:
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return None
-    if not Path(folder).is_dir():
+    if not os.path.isdir(folder):
         raise StartError("PROMETHEUS_MULTIPROC_DIR", f"{folder} is not a folder")
     try:
         tempfile.TemporaryFile(dir=folder).close()

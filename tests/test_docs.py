@@ -27,7 +27,19 @@ from dotenv import dotenv_values
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from app import config, connection, conversation, errors, origins, readiness, sessions
+from app import (
+    __main__,
+    config,
+    connection,
+    conversation,
+    errors,
+    main,
+    metrics,
+    origins,
+    readiness,
+    sessions,
+    tracing,
+)
 from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
@@ -36,7 +48,7 @@ from app.metrics import CLOSE_CODES, Metrics
 from app.models import lifetime, listening, messages, session, verdicts
 from app.routers import websocket
 from app.routers.health import Health
-from app.services import providers
+from app.services import providers, trust
 from app.services.local import knowledge
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
@@ -468,16 +480,19 @@ def test_every_exit_status_can_be_looked_up() -> None:
     assert set(first_cells(DOCS / "troubleshooting.md", "exit status")) == set(map(ticked, ends | {"0"}))
 
 
+REFUSING = {"StartError", "ValueError", "refuse_to_start"}
+
+
 def refusals() -> Iterator[str]:
     """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
-    modules = [config, origins, tenants, signed, knowledge, providers]
+    modules = [config, origins, tenants, signed, knowledge, providers, trust, metrics, tracing, main, __main__]
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
-        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"StartError", "ValueError"}):
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in REFUSING:
             continue
         text = node.args[-1]
         choices = [n.value for n in ast.walk(text) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
         longest = max(choices, key=len, default="")
-        yield re.sub(r"^([A-Za-z_]+)?: ", "", longest).strip(" :,")
+        yield re.sub(r"^([A-Za-z_]+)?: ", "", longest).strip(" :,;")
     yield from (signed.INSTALL.partition(" `")[0], "is not a folder", "does not exist")
 
 

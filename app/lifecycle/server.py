@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
@@ -17,9 +17,11 @@ from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from app.config import Settings
-from app.dependencies import Runtime
 from app.limits import TokenBucket
 from app.main import build_app
+
+if TYPE_CHECKING:
+    from app.dependencies import Runtime
 
 logger = logging.getLogger("app")
 
@@ -290,6 +292,7 @@ def make_server(settings: Settings) -> Server:
         build_app(settings),
         host=settings.host,
         port=settings.port,
+        workers=1,  # whatever WEB_CONCURRENCY says, which uvicorn would read
         lifespan="on",
         log_config=None,
         http=Http,

@@ -11,6 +11,7 @@ from app.errors import StartError
 from app.services.breaker import Breaker
 from app.services.guarded import GuardedProvider
 from app.services.rag import RagProvider
+from app.services.trust import trusted
 
 Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
 
@@ -22,7 +23,7 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
     """Import the factories of `RAG_PROVIDER` and `FALLBACK_PROVIDER`; both are opened when the service starts.
 
     A factory takes the settings and returns a provider, or an async context manager of one. Raises `StartError` when
-    there is no such factory, or no way to Dify.
+    there is no such factory, or no way to Dify, now, or when it fails, once it is opened.
     """
     open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
     fallback_name = settings.fallback_provider
@@ -47,20 +48,30 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
 
 
 def _load(setting: str, provider: str, settings: Settings) -> Open:
+    if provider == "dify":
+        trusted()  # some of the libraries behind it read the same variables when they are imported
     path = FACTORIES.get(provider, provider)
     module, _, name = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise StartError(setting, f"{path} cannot be loaded: {error}") from error
+    except Exception as error:
+        raise StartError(setting, f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
 
     @asynccontextmanager
     async def open_provider() -> AsyncIterator[RagProvider]:
-        provider = factory(settings)
-        if isinstance(provider, AbstractAsyncContextManager):
-            async with provider as opened:
-                yield opened
-        else:
-            yield provider
+        async with AsyncExitStack() as stack:
+            try:
+                made = factory(settings)
+                is_open = not isinstance(made, AbstractAsyncContextManager)
+                opened = made if is_open else await stack.enter_async_context(made)
+                if not hasattr(opened, "query"):
+                    raise TypeError(f"{type(opened).__name__} has no query()")
+            except StartError:
+                raise
+            except Exception as error:
+                raise StartError(setting, f"{path} cannot be opened: {type(error).__name__}: {error}") from error
+            yield opened
 
     return open_provider

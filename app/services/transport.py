@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from contextvars import ContextVar
-from functools import cache
 from typing import Any
 
 import aiohttp
@@ -13,6 +11,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from app.services.proxies import proxy_for
+from app.services.trust import trusted
 
 # Of a response's head: the bytes of its first line and of each header, and how many headers. Gateways and single
 # sign-on add cookies and policies beyond the 8 kB and 128 that aiohttp takes by itself.
@@ -46,12 +45,6 @@ async def _note_sent(_session: aiohttp.ClientSession, _context: object, _params:
     is_sent.set(True)
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Whose certificates are believed: read once, since it takes tens of milliseconds and every tenant has a client."""
-    return httpx.create_ssl_context()
-
-
 class Transport(AiohttpTransport):
     """`AiohttpTransport` with at most `connections`, raising the httpx exception that tells what happened.
 
@@ -62,7 +55,7 @@ class Transport(AiohttpTransport):
     """
 
     def __init__(self, base_url: str, connections: int) -> None:
-        super().__init__(verify=_trusted(), client=self._open_session, proxy=_with_credentials(proxy_for(base_url)))
+        super().__init__(verify=trusted(), client=self._open_session, proxy=_with_credentials(proxy_for(base_url)))
         self._connections = connections
 
     def _open_session(self) -> aiohttp.ClientSession:

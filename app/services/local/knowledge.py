@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections import Counter
@@ -95,8 +96,8 @@ class Knowledge:
 
 def index_folder(knowledge: Knowledge, folder: Path, is_cancelled: Callable[[], bool]) -> None:
     """Add every document below `folder`. Raises `StartError` if that is no folder."""
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):
+        problem = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise StartError("KNOWLEDGE_DIR", f"{folder} {problem}")
     started = time.monotonic()
     files = skipped = 0
