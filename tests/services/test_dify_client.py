@@ -39,7 +39,7 @@ from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
 from tests.service import ROOT
 from tests.standin import events
 from tests.standin.dify import StandInDify
-from tests.standin.exchange import Exchange, Script, Step
+from tests.standin.exchange import Exchange, Script, Step, StopHabits
 from tests.standin.scripts import (
     PING,
     agent_answer,
@@ -1450,6 +1450,37 @@ async def test_an_interrupted_stream_is_stopped_first_and_read_to_its_closing_ev
 
     assert [stop.found for stop in dify.stops] == [True]  # it ran still, so its stream was open
     assert (dify.hang_ups, dify.cut_short) == (0, 1)
+
+
+FLOW = chatflow("One", hang())
+HABITS = [
+    pytest.param(answer("One", hang()), StopHabits(delay=0.1), id="chat"),
+    pytest.param(FLOW, StopHabits(delay=0.1), id="chatflow of 0.15"),
+    pytest.param(FLOW, StopHabits(delay=0.1, flow_says_message_end=False), id="chatflow of 1.14"),
+    pytest.param(FLOW, StopHabits(flow_says_message_end=False, flow_status="failed"), id="between two nodes"),
+    pytest.param(FLOW, StopHabits(stays_open=asyncio.Event()), id="open chatflow"),
+    pytest.param(answer("One", hang()), StopHabits(stays_open=asyncio.Event()), id="open chat"),
+]
+
+
+@pytest.mark.parametrize(("script", "habits"), HABITS)
+async def test_what_was_said_before_an_interrupt_stays_in_the_memory_of_dify(
+    dify: StandInDify,
+    script: Script,
+    habits: StopHabits,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dify_client, "LEAVE_SECONDS", NEVER)  # what is waited for is the closing event
+    dify.on_stop = habits
+    dify.will(answer("Hi", conversation_id="c"), script)
+    async with client_of(dify) as client:
+        await hear(client)
+        await interrupted(client, Question("And?", "someone", "c"))
+        assert (await hear(client, Question("And then?", "someone", "c"))).text == "Stand-in answer."
+
+    assert dify.memory["c"] == ["Hi", "One", "Stand-in answer."]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_an_interrupted_stream_that_goes_on_after_its_stop_is_closed_all_the_same(dify: StandInDify) -> None:

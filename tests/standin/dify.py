@@ -30,6 +30,7 @@ from tests.standin.exchange import (
     Exchange,
     Recorded,
     Script,
+    StopHabits,
     error_response,
     json_response,
     until_cancelled,
@@ -82,6 +83,7 @@ class StandInDify:
         self.concurrency_limit: int | None = None
         self.says_crowded_with: Literal[400, 429] = 429
         """The status beyond `concurrency_limit`: 0.15 and 1.14 say 400 `invalid_param`."""
+        self.on_stop = StopHabits()
         self.required_inputs: set[str] = set()
         """The variables of the app's form: without them a question is refused."""
         self.only_pings: float | None = None
@@ -101,6 +103,8 @@ class StandInDify:
         self.hang_ups = 0
         self.cut_short = 0
         """Answers that the stop call ended, read to their closing event."""
+        self.memory: dict[str, list[str]] = {}
+        """The answers that each conversation remembers: of one that was hung up on before its end, nothing."""
         self.most_running = 0
         self.most_running_per_conversation: dict[str, int] = {}
 
@@ -352,6 +356,7 @@ class StandInDify:
             streams=mode == "streaming",
             app_mode=self.mode,
             named=self._named,
+            on_stop=self.on_stop,
         )
         script = self._scripts.popleft() if self._scripts else self.default
         if self._running and self._keeps_records:
@@ -365,6 +370,9 @@ class StandInDify:
             return response
         finally:
             del self._running[exchange.ids.task_id]
+            if self._keeps_records:
+                kept = exchange.text if exchange.is_kept else ""
+                self.memory.setdefault(exchange.ids.conversation_id, []).append(kept)
 
     def _named(self, exchange: Exchange) -> None:
         if not self._keeps_records:

@@ -57,6 +57,20 @@ class Recorded:
         return key if scheme.lower() == "bearer" else ""
 
 
+@dataclass(slots=True)
+class StopHabits:
+    """What comes of a stop call: it differs by version, and by where in a workflow it finds the run."""
+
+    delay: float = 0.0
+    """Seconds until it takes effect: Dify looks once a second."""
+    flow_says_message_end: bool = True
+    """Not so in 1.14: its stopped chatflows end at `workflow_finished`."""
+    flow_status: str = "stopped"
+    """Between two nodes 1.14 may say `failed`."""
+    stays_open: asyncio.Event | None = None
+    """After the closing events, 0.15 keeps the body open until the model is done: 13 seconds were seen."""
+
+
 @dataclass(eq=False)
 class Exchange:
     """Scripts call its methods; which of them open the response head says each."""
@@ -71,9 +85,12 @@ class Exchange:
     named: Callable[[Exchange], None] = lambda _: None
     """Called when a script gives the conversation another id."""
 
+    on_stop: StopHabits = field(default_factory=StopHabits)
     sizes: tuple[int, ...] = ()
     """Piece sizes of `trickle`, in turn; empty: every event is one write."""
     is_over: bool = False
+    is_kept: bool = False
+    """What it said stays in the conversation: it was still read when it ended."""
     is_deaf: bool = False
     """A deaf run takes no notice of the stop call."""
     response: web.StreamResponse | None = None
@@ -212,6 +229,7 @@ class Exchange:
                 await perform(script, self)
                 if not self.is_over:
                     await self.end()
+                self.is_kept = True
             except asyncio.CancelledError:
                 if not self._stopped or self.transport.is_closing():
                     raise
@@ -228,27 +246,43 @@ class Exchange:
 
     def stop(self) -> None:
         """What the stop call does to a run: it ends, with its closing events."""
+        asyncio.get_running_loop().call_later(self.on_stop.delay, self._stop)
+
+    def _stop(self) -> None:
         if self.is_running and not self.is_deaf and not self._stopped:
             self._stopped = True
             self.task.cancel()
 
     async def _end_stopped(self) -> None:
         is_workflow = any(event["event"] == "workflow_started" for event in self.said)
-        await self.send(events.message_end())
+        habits = self.on_stop
+        if not is_workflow or habits.flow_says_message_end:
+            await self.send(events.message_end())
         if is_workflow:
-            await self.send(events.workflow_finished(status="stopped", error="Stopped by user."))
+            await self.send(events.workflow_finished(status=habits.flow_status, error="Stopped by user."))
+        self.is_kept = True
+        if habits.stays_open is not None:
+            await habits.stays_open.wait()
         await self.end()
 
-    def _blocking(self) -> web.Response:
+    @property
+    def text(self) -> str:
+        """The answer so far."""
         text = ""
-        metadata: Event = {}
-        more: Event = {"event": "message"}
         for event in self.said:
             match event["event"]:
                 case "message" | "agent_message":
                     text += event["answer"]
                 case "message_replace":
                     text = event["answer"]
+        return text
+
+    def _blocking(self) -> web.Response:
+        text = self.text
+        metadata: Event = {}
+        more: Event = {"event": "message"}
+        for event in self.said:
+            match event["event"]:
                 case "message_end":
                     metadata = event["metadata"]
                 case "workflow_paused":

@@ -457,6 +457,50 @@ async def test_the_stop_call_ends_the_stream_of_the_right_user(dify: StandInDify
     assert dify.hang_ups == 0
 
 
+async def stopped(dify: StandInDify, http: httpx.AsyncClient, script: Script, *, reads_on: bool) -> bytes:
+    """Ask in the conversation "c", stop at the first text, and hang up or read on to the closing events."""
+    stops = len(dify.stops)
+    dify.will([script])
+    async with http.stream("POST", "/chat-messages", json=asking()) as response:
+        pieces = response.aiter_bytes()
+        body = await anext(pieces)
+        while b'"message"' not in body:
+            body += await anext(pieces)
+        task_id = parsed(body)[0]["task_id"]
+        await http.post(f"/chat-messages/{task_id}/stop", json={"user": "someone"})
+        while reads_on and not kinds(body)[-1].endswith(("_end", "_finished")):
+            body += await anext(pieces)
+    await dify.hung_up(stops + 1)
+    await dify.idle()
+    return body
+
+
+async def test_a_stopped_answer_is_kept_only_if_it_is_read_on(dify: StandInDify, http: httpx.AsyncClient) -> None:
+    dify.on_stop.delay = 0.05
+    one = answer("One", hang(), conversation_id="c")
+    assert kinds(await stopped(dify, http, one, reads_on=False))[-1] == "message"
+    assert kinds(await stopped(dify, http, one, reads_on=True))[-1] == "message_end"
+
+    assert dify.memory["c"] == ["", "One"]
+    assert (dify.hang_ups, dify.cut_short) == (1, 1)
+
+
+async def test_a_stopped_chatflow_of_1_14_ends_at_workflow_finished(dify: StandInDify, http: httpx.AsyncClient) -> None:
+    dify.on_stop.flow_says_message_end, dify.on_stop.flow_status = False, "failed"
+    body = await stopped(dify, http, chatflow("One", hang()), reads_on=True)
+
+    assert "message_end" not in kinds(body)
+    assert parsed(body)[-1]["data"]["status"] == "failed"
+
+
+async def test_the_body_of_a_stopped_run_may_stay_open(dify: StandInDify, http: httpx.AsyncClient) -> None:
+    dify.on_stop.stays_open = asyncio.Event()
+    await stopped(dify, http, answer("One", hang(), conversation_id="c"), reads_on=True)
+
+    assert dify.memory["c"] == ["One"]
+    assert dify.hang_ups == 1
+
+
 async def test_the_stop_call_can_be_late_fail_or_be_in_vain(dify: StandInDify, http: httpx.AsyncClient) -> None:
     go = asyncio.Event()
     dify.stop_replies(after=go)
