@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import httpx
 import pytest
 import uvicorn
 from aiohttp import web
@@ -700,6 +702,18 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
         await runner.cleanup()
     assert asked == [{"question": "How long is the warranty?"}, {"question": "How long is it?"}]
     assert failed["error"]["code"] == "RAG_UNAVAILABLE"
+
+
+async def test_the_client_that_the_docs_recommend_to_providers_works(dify: StandInDify) -> None:
+    text = read(DOCS / "providers.md")
+    (path,) = re.findall(r"`(app[\w.]+\.Transport)`", text)
+    module, _, name = path.rpartition(".")
+    (code,) = re.findall(r"`(httpx\.AsyncClient\(transport=.*?)`", text)
+    known = {"httpx": httpx, name: getattr(importlib.import_module(module), name), "url": dify.base_url}
+    async with eval(code, known) as http:
+        assert (await http.get(f"{dify.base_url}/")).json()["welcome"]
+    async with httpx.AsyncClient(transport=known[name](dify.base_url)) as http:  # the number may be left out
+        assert (await http.get(f"{dify.base_url}/")).status_code == 200
 
 
 # What the service knows about itself

@@ -54,7 +54,7 @@ class Transport(AiohttpTransport):
     reads ~/.netrc in a thread at every request. Raises `StartError` for a proxy that cannot be used.
     """
 
-    def __init__(self, base_url: str, connections: int) -> None:
+    def __init__(self, base_url: str, connections: int = 100) -> None:
         super().__init__(verify=trusted(), client=self._open_session, proxy=_with_credentials(proxy_for(base_url)))
         self._connections = connections
 
