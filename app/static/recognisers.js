@@ -88,12 +88,16 @@ export function webSpeech(recognition) {
   };
 }
 
-/** Deepgram, live: `Results` and `UtteranceEnd`. Channels are kept apart, and the speakers of `diarize`. */
+/**
+ * Deepgram, live: `Results` and `UtteranceEnd` of Nova, `TurnInfo` of Flux. Channels are kept apart, and the speakers of
+ * `diarize`.
+ */
 export function deepgram() {
   const id = prefixed();
   let speaker_now;
   return (message) => {
     if (message?.type === "UtteranceEnd") return [{ ...FLUSH, speaker: channelOf(message.channel) ?? speaker_now }];
+    if (message?.type === "TurnInfo") return ofFlux(message, id);
     if (message?.type !== "Results") return [];
     const channel = channelOf(message.channel_index);
     const [best] = list(message.channel?.alternatives);
@@ -116,6 +120,20 @@ export function deepgram() {
       }),
     );
   };
+}
+
+/** Flux repeats the whole turn as it grows. */
+function ofFlux({ event, turn_index, transcript, words, languages, audio_window_end }, id) {
+  const turn = number(turn_index);
+  return said({
+    text: transcript,
+    is_final: event === "EndOfTurn",
+    end_of_turn: event === "EndOfTurn" || event === "EagerEndOfTurn",
+    segment_id: id(turn === undefined ? undefined : `t${turn}`),
+    language: list(languages)[0],
+    confidence: mean(list(words).map(({ confidence }) => confidence)),
+    end_ms: number(audio_window_end) * 1000,
+  });
 }
 
 /** @returns {string | undefined} the channel, where there are several */
@@ -160,36 +178,50 @@ export function assemblyAi({ format_turns = false } = {}) {
 
 /** Google Cloud Speech-to-Text v1 and v2: streaming responses, as JSON or as its libraries name the fields. */
 export function google() {
-  return (response) =>
-    list(response?.results).flatMap((result) => {
-      const is_final = result.is_final ?? result.isFinal ?? false;
-      const [best] = list(result.alternatives);
-      const end = result.result_end_time ?? result.resultEndTime ?? result.result_end_offset ?? result.resultEndOffset;
-      return said({
-        text: best?.transcript,
-        is_final,
-        end_of_turn: is_final,
-        confidence: is_final ? best?.confidence : undefined,
-        // Channels count from 1.
-        speaker: (result.channel_tag ?? result.channelTag) || undefined,
-        language: result.language_code ?? result.languageCode,
-        end_ms: milliseconds(end),
-      });
-    });
+  return (response) => {
+    const chunks = [];
+    for (const chunk of list(response?.results).flatMap(ofGoogle)) {
+      const last = chunks.at(-1);
+      // Of what is not final yet the sure part comes first, then, as a result of its own, the rest.
+      if (last && !last.is_final && !chunk.is_final && last.speaker === chunk.speaker)
+        Object.assign(last, chunk, { text: last.text + chunk.text });
+      else chunks.push(chunk);
+    }
+    return chunks;
+  };
+}
+
+function ofGoogle(result) {
+  const is_final = result.is_final ?? result.isFinal ?? false;
+  const [best] = list(result.alternatives);
+  const end = result.result_end_time ?? result.resultEndTime ?? result.result_end_offset ?? result.resultEndOffset;
+  return said({
+    text: best?.transcript,
+    is_final,
+    end_of_turn: is_final,
+    confidence: is_final ? best?.confidence : undefined,
+    // Channels count from 1.
+    speaker: (result.channel_tag ?? result.channelTag) || undefined,
+    language: result.language_code ?? result.languageCode,
+    end_ms: milliseconds(end),
+  });
 }
 
 /** "1.5s", or `{seconds, nanos}`, of which `seconds` may be a string or an object of its own. */
 function milliseconds(duration) {
-  if (typeof duration !== "object") return number(duration) * 1000;
-  return number(duration?.seconds ?? 0) * 1000 + Math.round(number(duration?.nanos ?? 0) / 1e6);
+  if (!duration || typeof duration !== "object") return number(duration) * 1000;
+  return number(duration.seconds ?? 0) * 1000 + Math.round(number(duration.nanos ?? 0) / 1e6);
 }
 
 /** Azure Speech SDK: the events of `recognizing`, `recognized`, `transcribing` and `transcribed`. */
 export function azure() {
   const id = prefixed();
-  const RECOGNIZED_SPEECH = 3; // ResultReason of the SDK
+  // ResultReason of the SDK
+  const NO_MATCH = 0;
+  const RECOGNIZED_SPEECH = 3;
   return (event) => {
     const result = event?.result ?? {};
+    if (result.reason === NO_MATCH) return [TAKEN_BACK];
     const is_final = result.reason === RECOGNIZED_SPEECH;
     const offset = number(result.offset);
     return said({
@@ -212,16 +244,20 @@ export function funAsr() {
   let heard = "";
   return (message) => {
     const text = isText(message?.text) ? message.text.replace(SENSE_VOICE_TAGS, "") : "";
-    if (message?.mode === "2pass-offline") {
+    if (message?.mode === "2pass-offline" || message?.mode === "offline") {
       const final = said({ text, is_final: true, end_of_turn: true, speaker: message.spk_name });
       // Partials are nobody's: what does not follow as nobody's final was no question of its own.
       const is_left = heard.trim() && (!final.length || final[0].speaker);
       heard = "";
       return is_left ? [TAKEN_BACK, ...final] : final;
     }
-    if (message?.mode !== "2pass-online") return [];
+    if (message?.mode !== "2pass-online" && message?.mode !== "online") return [];
     heard += text;
-    return said({ text: heard, is_final: false });
+    // Without a second pass, the end of the audio is the end of what was said.
+    const is_over = message.mode === "online" && message.is_final;
+    const chunks = said({ text: heard, is_final: is_over, end_of_turn: is_over });
+    if (is_over) heard = "";
+    return chunks;
   };
 }
 

@@ -652,6 +652,10 @@ LONG = {"low": 1, "high": 0, "unsigned": False}
 """A large number, as libraries for protobuf show it."""
 
 
+def flux(event: str, text: str, **fields: Any) -> Frame:
+    return {"type": "TurnInfo", "event": event, "turn_index": 0, "transcript": text, **fields}
+
+
 def turn(text: str, end: bool, formatted: bool) -> Frame:
     return {"type": "Turn", "turn_order": 3, "transcript": text, "end_of_turn": end, "turn_is_formatted": formatted}
 
@@ -694,6 +698,25 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
             for text, over in [("how long", False), ("is it", True)]
         ]
         + [FLUSH, FLUSH],
+    ),
+    (  # Flux
+        "deepgram()",
+        [
+            {"type": "Connected"},
+            flux("StartOfTurn", "How"),
+            flux("Update", "How long", words=[{"word": "How", "confidence": 0.5}, {"word": "long", "confidence": 1}]),
+            flux("EagerEndOfTurn", "How long?", languages=["en"]),
+            flux("TurnResumed", "How long"),
+            flux("EndOfTurn", "How long is it?", audio_window_end=1.8),
+            flux("EndOfTurn", ""),
+        ],
+        [
+            {"text": "How", "is_final": False, "end_of_turn": False, "segment_id": "-t0"},
+            {"text": "How long", "is_final": False, "end_of_turn": False, "segment_id": "-t0", "confidence": 0.75},
+            {"text": "How long?", "is_final": False, "end_of_turn": True, "segment_id": "-t0", "language": "en"},
+            {"text": "How long", "is_final": False, "end_of_turn": False, "segment_id": "-t0"},
+            {"text": "How long is it?", "is_final": True, "end_of_turn": True, "segment_id": "-t0", "end_ms": 1800},
+        ],
     ),
     (  # two channels that begin at once
         "deepgram()",
@@ -822,11 +845,18 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
                     {"alternatives": [{"transcript": "how"}], "channel_tag": 1},
                     {"alternatives": [{"transcript": "two"}], "channelTag": 2, "resultEndTime": {"seconds": LONG}},
                 ]
-            }
+            },
+            {
+                "results": [
+                    {"alternatives": [{"transcript": "how long"}], "stability": 0.9, "resultEndTime": None},
+                    {"alternatives": [{"transcript": " is it"}], "stability": 0.01, "resultEndTime": "1.2s"},
+                ]
+            },
         ],
         [
             {"text": "how", "is_final": False, "end_of_turn": False, "speaker": "1"},
             {"text": "two", "is_final": False, "end_of_turn": False, "speaker": "2"},
+            {"text": "how long is it", "is_final": False, "end_of_turn": False, "end_ms": 1200},
         ],
     ),
     (
@@ -856,6 +886,7 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
                 "speaker": "Guest-1",
                 "end_ms": 1700,
             },
+            {"text": "", "is_final": False},
             {"text": "so", "is_final": False, "end_of_turn": False, "language": "en-US"},
         ],
     ),
@@ -872,6 +903,21 @@ MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
             {"text": "这个水泵", "is_final": False, "end_of_turn": False},
             {"text": "这个水泵怎么重启？", "is_final": True, "end_of_turn": True},
             {"text": "好", "is_final": False, "end_of_turn": False},
+        ],
+    ),
+    (  # with one pass only
+        "funAsr()",
+        [
+            {"mode": "online", "text": "how ", "is_final": False},
+            {"mode": "online", "text": "long", "is_final": True},
+            {"mode": "online", "text": "is", "is_final": False},
+            {"mode": "offline", "text": "Is it?", "is_final": True},
+        ],
+        [
+            {"text": "how ", "is_final": False, "end_of_turn": False},
+            {"text": "how long", "is_final": True, "end_of_turn": True},
+            {"text": "is", "is_final": False, "end_of_turn": False},
+            {"text": "Is it?", "is_final": True, "end_of_turn": True},
         ],
     ),
     (  # nothing of it at the second look; with names; of SenseVoice
