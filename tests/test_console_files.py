@@ -98,3 +98,11 @@ def test_the_vendored_files_are_of_the_versions_that_are_named() -> None:
     ):
         assert version in (STATIC / "vendor" / name).read_text(encoding="utf-8")[:300]
         assert (STATIC / "vendor" / f"{name.partition('.')[0]}.LICENSE.txt").is_file()
+
+
+def test_the_pages_say_after_which_codes_the_client_stays_away() -> None:
+    code = (STATIC / "client.js").read_text(encoding="utf-8")
+    (final,) = re.findall(r"FINAL_CODES = new Set\(\[(.*?)\]\)", code)
+    told = final.replace("4408, 4409", "4408 and 4409")
+    assert f"would not change ({final})" in (ROOT / "docs" / "frontend.md").read_text(encoding="utf-8")
+    assert f"after** {told}:" in (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
