@@ -68,7 +68,7 @@ UVICORN_OPTIONS = {
     option for parameter in uvicorn.main.params for option in [*parameter.opts, *parameter.secondary_opts]
 }
 HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example", "realtime_rag;"}
-LANGUAGES = {"sh", "json", "python", "html", "ini", "text", "toml", "promql", "yaml"}
+LANGUAGES = {"sh", "json", "python", "html", "js", "ini", "text", "toml", "promql", "yaml"}
 
 
 def read(page: Path) -> str:

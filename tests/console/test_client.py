@@ -609,7 +609,7 @@ async def test_the_waits_grow_and_differ(begin: Begin) -> None:
 
 
 async def test_the_page_of_the_docs_works(scripted: Scripted, start: Serve, open_page: OpenPage) -> None:
-    (page_of_docs,) = blocks("html", DOCS / "frontend.md")
+    (page_of_docs,) = blocks("html")
     assert len(page_of_docs.splitlines()) <= 10
     assert "ws://127.0.0.1:8000/ws/realtime-asr" in page_of_docs
     service = await start(rag_provider="local", knowledge_dir=DOCS)
@@ -620,6 +620,40 @@ async def test_the_page_of_the_docs_works(scripted: Scripted, start: Serve, open
     await expect(watched.page.locator("#answer")).to_contain_text("DIFY_API_KEY=app-your-key")
     assert watched.addresses.count(service.ws_url) == 1
     watched.addresses.remove(service.ws_url)
+
+
+async def test_the_script_of_the_docs_feeds_the_client(scripted: Scripted, open_page: OpenPage) -> None:
+    (code,) = blocks("js")
+    scripted.html = f"""<!doctype html>
+        <script type="module">
+          import {{ RealtimeRag }} from "./client.js";
+          globalThis.rag = new RealtimeRag("ws://{scripted.url}/ws");
+          globalThis.socket = {{}};
+          rag.connect();
+        </script>
+        <script type="module">{code}</script>"""
+    page = (await open_page(f"http://{scripted.url}/")).page
+    await page.evaluate("socket.onmessage({ data: JSON.stringify({ text: 'how long is it' }) })")
+    heard = await scripted.next()
+    assert heard.items() >= {"type": "asr_chunk", "text": "how long is it", "is_final": True}.items()
+
+
+async def test_the_lines_of_the_protocol_open_and_close_a_socket(scripted: Scripted, open_page: OpenPage) -> None:
+    protocol = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    (opens,) = re.findall(r"`(new WebSocket\(.*?\))`", protocol)
+    (closes,) = re.findall(r"`(socket\..*?\))`", protocol)
+    page = (await open_page(f"http://{scripted.url}/")).page
+    code = await page.evaluate(
+        f"""async ([url, token]) => {{
+          const socket = {opens};
+          await new Promise((resolve) => (socket.onmessage = resolve));
+          {closes};
+          return (await new Promise((resolve) => (socket.onclose = resolve))).code;
+        }}""",
+        [f"ws://{scripted.url}/ws", "a-token"],
+    )
+    assert code == 1000
+    assert scripted.offered == [["realtime-rag.v1", "bearer.a-token"]]
 
 
 # Mappers
