@@ -6,10 +6,10 @@ import argparse
 import errno
 import gc
 import os
-import resource
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from app.config import Settings, load_settings, refuse_to_start
 from app.errors import StartError
@@ -45,8 +45,14 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
 
 def allow_many_files() -> None:
     """Take as many open files as the system grants: one for each client, and many systems begin with 1,024."""
+    try:
+        import resource
+    except ImportError:  # as on Windows, which has no such limit
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Some systems grant less than they say, macOS without any limit among them.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:

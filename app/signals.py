@@ -45,8 +45,8 @@ async def drained_on_signal(sessions: Sessions) -> AsyncIterator[None]:
 
 @contextmanager
 def reloaded_on_signal(gate: Gate) -> Iterator[None]:
-    """Within this, SIGHUP makes the gate read its files again."""
-    if threading.current_thread() is not threading.main_thread():
+    """Within this, SIGHUP makes the gate read its files again, where there is such a signal."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
         yield
         return
     loop, context = asyncio.get_running_loop(), copy_context()

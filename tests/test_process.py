@@ -143,6 +143,20 @@ os.execv(sys.executable, [sys.executable, "-m", "app"])
         assert open_files(process.process.pid) == ["400", "400"]
 
 
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        "sys.modules['resource'] = None; del signal.SIGHUP",  # Windows
+        "import resource; resource.setrlimit = lambda *_: int('more than there are')",
+    ],
+    ids=["no limits, no hang-up", "limits that cannot be raised"],
+)
+async def test_it_starts_where_the_system_has_less(tmp_path: Path, lacking: str) -> None:
+    code = f"import runpy, signal, sys; {lacking}; runpy.run_module('app', run_name='__main__')"
+    async with started("-c", code, cwd=tmp_path, PORT="0") as process:
+        await connect_line(process)
+
+
 async def test_it_starts_without_a_key_and_says_so(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PORT="0", LOG_FORMAT="text") as process:
         warning = await process.read_until("DIFY_API_KEY")
