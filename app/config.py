@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.origins import origin_of
 
+Some = TypeVar("Some", bound=BaseSettings)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -73,8 +74,8 @@ def _check_provider(name: str) -> str:
     return name
 
 
-class Settings(BaseSettings):
-    """Every setting, as an environment variable or a line of `.env` (the environment wins)."""
+class Address(BaseSettings):
+    """Where the service is: what a tool has to know of its settings."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -83,6 +84,24 @@ class Settings(BaseSettings):
     ws_path: Annotated[str, AfterValidator(_check_ws_path)] = Field(
         "/ws/realtime-asr", description="Path of the WebSocket."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_texts(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+                raise ValueError(f"{name.upper()}: holds what is not text in UTF-8")
+        return values
+
+    @property
+    def ws_url(self) -> str:
+        """The WebSocket, as clients on this machine reach it."""
+        return f"ws://{reachable(self.host)}:{self.port}{self.ws_path}"
+
+
+class Settings(Address):
+    """Every setting, as an environment variable or a line of `.env` (the environment wins)."""
+
     app_title: str = Field("Realtime RAG", description="Title of the console and the API pages.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged. DEBUG shows spoken text."
@@ -210,14 +229,6 @@ class Settings(BaseSettings):
         20, ge=0, allow_inf_nan=False, description="Longest time for running answers to finish before the process ends."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check_texts(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name, value in values.items():
-            if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-                raise ValueError(f"{name.upper()}: holds what is not text in UTF-8")
-        return values
-
     @model_validator(mode="after")
     def _check_providers(self) -> Self:
         providers = [self.rag_provider, self.fallback_provider]
@@ -256,13 +267,27 @@ class Settings(BaseSettings):
         return str(self.dify_base_url).rstrip("/")
 
 
+def reachable(host: str) -> str:
+    """How a URL on this machine names an address that the service listens on."""
+    return "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
+
+
 def load_settings() -> Settings:
     """Read the settings; a wrong one ends the process."""
+    return _load(Settings)
+
+
+def load_address() -> Address:
+    """Read the settings that say where the service is; a wrong one ends the process."""
+    return _load(Address)
+
+
+def _load(kind: type[Some]) -> Some:
     # Docker makes a folder in the place of a file that it is to mount and that is not there.
     if os.path.exists(".env") and not os.path.isfile(".env"):
         refuse_to_start(".env: is not a file")
     try:
-        return Settings()
+        return kind()
     except UnicodeDecodeError:
         refuse_to_start(".env: is not UTF-8")
     except OSError as error:

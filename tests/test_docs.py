@@ -170,6 +170,8 @@ async def test_the_commands_are_there(start: Serve) -> None:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE)
             case [".venv/bin/python", "-m", module]:
                 assert importlib.util.find_spec(module), module
+            case [".venv/bin/python", "-m", "app", "replay", "app/static/transcripts/en.jsonl", *_]:
+                pass  # below
             case [".venv/bin/python", "-m", "app", "replay", "talk.jsonl", *options]:
                 await the_talk_of_the_docs_is_as_expected(start, options)
             case [".venv/bin/python", "-m", "app"]:
@@ -312,6 +314,15 @@ async def test_make_run_takes_a_dotenv_file_or_a_key_instead(checkout: Path) -> 
     said, final = await ask_make_run(checkout)
     assert final["error"]["code"] == "RAG_NOT_CONFIGURED"
     assert said.startswith("{")
+
+
+async def test_the_replay_of_the_readme_finds_the_service_of_this_checkout(checkout: Path, start: Serve) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS, ws_path="/talk")
+    (command,) = (block for block in blocks("sh", ROOT / "README.md") if "replay" in block)
+    (checkout / ".env").write_text(f"PORT={service.http_url.rpartition(':')[2]}\nWS_PATH=/talk\nDIFY_TIMEOUT=soon\n")
+    shown = await run("sh", "-c", f"cd {shlex.quote(str(checkout))}\n{command}", PYTHONUTF8="1")
+    assert shown.endswith("as expected\n")
+    assert "< " in shown
 
 
 # Frames

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -303,6 +304,38 @@ async def test_bad_arguments_are_refused(replay: Replay, arguments: list[str]) -
     outcome = await replay("What is RAG?", "ws://127.0.0.1:9", *arguments)
     assert outcome.status == 2
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::1"])
+async def test_without_an_address_it_goes_where_the_settings_put_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    with socket.socket() as taken:  # nobody answers here, and nobody else can
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / ".env").write_text(f"HOST={host}\nPORT={port}\nWS_PATH=/talk\nRAG_PROVIDER=nobody\n")
+        (tmp_path / "talk").write_text("What is RAG?")
+        assert await asyncio.to_thread(command.main, ["talk"]) == 3
+    name = {"127.0.0.1": host, "::1": "[::1]"}.get(host, "localhost")
+    assert capsys.readouterr().err.startswith(f"replay: ws://{name}:{port}/talk cannot be reached")
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [("0", "replay: with PORT=0 the service takes any port"), ("eighty", "realtime-rag: PORT: Input should be")],
+)
+def test_a_port_that_says_nothing_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str, told: str
+) -> None:
+    monkeypatch.setenv("PORT", port)
+    (tmp_path / "talk").write_text("What is RAG?")
+    try:
+        status = command.main([str(tmp_path / "talk")])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status == 2
+    assert capsys.readouterr().err.startswith(told)
 
 
 # A service that does not do what it should

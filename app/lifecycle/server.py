@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-from app.config import Settings
+from app.config import Settings, reachable
 from app.limits import TokenBucket
 from app.main import build_app
 
@@ -280,7 +280,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             for listener in server.sockets:
                 host, self.port = listener.getsockname()[:2]
-                name = "localhost" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
+                name = reachable(host)
                 logger.info("Open http://%s:%d/ in a browser", name, self.port)
                 url = f"ws://{name}:{self.port}{self._ws_path}"
                 logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})

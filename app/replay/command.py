@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.config import load_address
 from app.replay.player import Player, Trouble
 from app.replay.recording import BadFile, Step, read_recording
 from app.replay.score import score
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     token = options.token or os.environ.get(TOKEN_VARIABLE) or None
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         return _complain("the token: must be printable ASCII without spaces", BAD_INPUT)
+    if options.url is None:
+        address = load_address()
+        if not address.port:
+            return _complain("with PORT=0 the service takes any port: say with --url which", BAD_INPUT)
+        options.url = address.ws_url
     try:
         steps = read_recording(options.file, options.gap)
     except OSError as error:
@@ -92,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="JSON lines with times, plain text, or recorded frames")
-    parser.add_argument("--url", type=_url, default="ws://127.0.0.1:8000/ws/realtime-asr", help="of the WebSocket")
+    parser.add_argument(
+        "--url",
+        type=_url,
+        help="of the WebSocket (default: by HOST, PORT and WS_PATH of the environment or .env)",
+    )
     parser.add_argument(
         "--speed",
         type=_number,
