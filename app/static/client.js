@@ -339,9 +339,10 @@ export class RealtimeRag extends EventTarget {
   }
 
   #takeBack() {
-    const kept = JSON.parse(storage()?.getItem(this.#place) ?? "null");
+    const text = storage()?.getItem(this.#place);
     this.#forget();
-    if (!kept) return;
+    if (!text) return;
+    const kept = JSON.parse(text);
     this.#resume_token = kept.resume_token;
     this.#last = kept;
     this.#had_session = kept.had_session;

@@ -571,6 +571,22 @@ async def test_a_reload_that_is_not_resumed_shows_an_old_answer_no_more(scripted
         assert await page.evaluate("seen.filter(({ reason }) => reason === 'new_session').length") == shown
 
 
+async def test_what_nobody_can_read_in_the_storage_is_in_the_way_only_once(scripted: Scripted, begin: Begin) -> None:
+    page = await begin()
+    await until(page, state="open")
+    await page.evaluate(HIDE, True)
+    await page.evaluate(
+        """async () => {
+          for (const place of Object.keys(sessionStorage)) sessionStorage[place] = "{";
+          const { RealtimeRag } = await import("/client.js");
+          try {
+            new RealtimeRag(rag_address);
+          } catch {}
+        }""".replace("rag_address", f"'ws://{scripted.url}/ws'")
+    )
+    assert await page.evaluate("sessionStorage.length") == 0
+
+
 async def test_a_page_without_a_storage_connects_all_the_same(scripted: Scripted, open_page: OpenPage) -> None:
     script = "Object.defineProperty(globalThis, 'sessionStorage', { get: () => { throw new Error('none'); } });"
     page = (await open_page(f"http://{scripted.url}/", script=script)).page
