@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretS
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.origins import origin_of
+from app.origins import allowed_origin_of, host_name
 
 Some = TypeVar("Some", bound=BaseSettings)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -46,7 +46,8 @@ def _split(value: object) -> object:
 
 
 # NoDecode: a list in a setting is comma-separated, not JSON.
-Origins = Annotated[tuple[Annotated[str, AfterValidator(origin_of)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(allowed_origin_of)], ...], NoDecode, BeforeValidator(_split)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(host_name)], ...], NoDecode, BeforeValidator(_split)]
 
 
 def _check_jwt_secret(secret: SecretStr) -> SecretStr:
@@ -124,8 +125,11 @@ class Settings(Address):
         description="TOML file of tenants and the SHA-256 of their tokens; without it and without JWT: open to all.",
     )
     allowed_origins: Origins = Field(
-        (), description="Origins of the web pages that may connect, comma-separated; empty: any."
+        (),
+        description="Origins of the web pages that may connect beside the service's own, comma-separated; *: any. "
+        "Empty: with tokens any, without only pages of this machine and the service's own.",
     )
+    allowed_hosts: Hosts = Field((), description="Names by which the service is asked for, comma-separated.")
     jwt_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = Field(
         None, description="Secret of signed tokens (JWT, HS256), at least 32 bytes."
     )

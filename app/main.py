@@ -24,6 +24,7 @@ from app.dependencies import Runtime
 from app.errors import StartError
 from app.gauges import Gauges
 from app.identity import Gate
+from app.identity.hosts import KnownHosts
 from app.metrics import Metrics
 from app.readiness import Readiness
 from app.routers import console, contracts, health
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(KnownHosts, settings=settings, gate=gate)
     app.include_router(health.router)
     app.include_router(console.router)
     app.include_router(contracts.router)
@@ -93,7 +95,10 @@ def _warn(settings: Settings, gate: Gate) -> None:
         outcome = "goes to FALLBACK_PROVIDER" if settings.fallback_provider else "gets RAG_NOT_CONFIGURED"
         logger.warning("DIFY_API_KEY is not set: every question %s", outcome)
     if gate.directory.is_open:
-        logger.warning("no tokens are configured: everybody who reaches the service may use it")
+        logger.warning(
+            "no tokens are configured: everybody who reaches the service may use it, and %s",
+            f"pages of {', '.join(settings.allowed_origins)}" if settings.allowed_origins else "pages of this machine",
+        )
     if settings.tracing and not is_heard():
         logger.warning("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say where traces go")
 

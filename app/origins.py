@@ -1,11 +1,16 @@
-"""Web origins, as browsers send them and as settings name them."""
+"""Web origins and hosts, as browsers send them and as settings name them."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Collection
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]{1,5}))?", re.ASCII | re.I)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]{1,5}))?", re.ASCII | re.I)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+ANY = "*"
 
 
 def origin_of(text: str) -> str:
@@ -17,3 +22,72 @@ def origin_of(text: str) -> str:
         raise ValueError("an origin is scheme://host or scheme://host:port")
     scheme, host, port = parts[1].lower(), parts[2].lower(), parts[3]
     return f"{scheme}://{host}:{int(port) if port else _DEFAULT_PORTS.get(scheme, '')}"
+
+
+def allowed_origin_of(text: str) -> str:
+    """`origin_of`, or `*` for any."""
+    return ANY if text == ANY else origin_of(text)
+
+
+def host_of(text: str) -> tuple[str, int | None]:
+    """Name and port of a `Host` header; `ValueError` if it is none."""
+    parts = _HOST.fullmatch(text)
+    if parts is None:
+        raise ValueError("a host is a name or an address")
+    return parts[1].lower().strip("[]").rstrip("."), int(parts[2]) if parts[2] else None
+
+
+def host_name(text: str) -> str:
+    """The one form of a host without a port; `ValueError` if it is none."""
+    name, port = host_of(text)
+    if port is not None:
+        raise ValueError("a host stands here without its port")
+    return name
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host of this name is this machine, whoever resolves it."""
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an address: no page can make a name of its own resolve to it."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback_page(origin: str) -> bool:
+    """Whether this origin, in its one form, is a page that this machine serves."""
+    scheme, _, rest = origin.partition("://")
+    return scheme in _DEFAULT_PORTS and is_loopback(_name_and_port(rest)[0])
+
+
+def is_own_page(origin: str, host: str | None, known_hosts: Collection[str]) -> bool:
+    """Whether this origin, in its one form, is the page that is asked for by this `Host` header.
+
+    A name has to be known: a page can make its own name resolve to any address (DNS rebinding). The scheme, which a
+    proxy may have changed, is not compared, nor a port that the header does not have.
+    """
+    if host is None or origin == "null":
+        return False
+    name, port = _name_and_port(origin.partition("://")[2])
+    try:
+        asked, asked_port = host_of(host)
+    except ValueError:
+        return False
+    is_same = name == asked and asked_port in {None, port}
+    return is_same and (is_address(name) or is_loopback(name) or name in known_hosts)
+
+
+def _name_and_port(rest: str) -> tuple[str, int | None]:
+    """What follows the scheme in the one form of an origin."""
+    name, _, port = rest.rpartition(":")
+    return name.strip("[]").rstrip("."), int(port) if port else None

@@ -744,7 +744,7 @@ async def test_the_client_that_the_docs_recommend_to_providers_works(dify: Stand
         ("what happens to a new question during an answer", "protocol.md", "interrupt"),
         ("how well are questions recognised", "questions.md", "5 to 8 %"),
         ("what does low_confidence mean", "protocol.md", "MIN_CONFIDENCE"),
-        ("how do i connect deepgram", "protocol.md", "channel.alternatives"),
+        ("how do i connect deepgram", "frontend.md", "deepgram()"),
         ("how do I open the console", "frontend.md", "Open the address of the service in a browser"),
         ("what happens when the connection is lost", "frontend.md", "tries again"),
         ("how do i send a token", "frontend.md", "`bearer.<token>`"),

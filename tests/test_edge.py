@@ -142,7 +142,7 @@ async def test_requests_one_behind_the_other_are_answered_in_order(start: Serve)
 
 async def test_a_body_without_end_is_not_listened_to(start: Serve) -> None:
     async with plug(await start()) as (reader, writer):
-        head = b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999\r\n\r\n"
+        head = b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n"
         pouring = asyncio.create_task(pour(writer, head, b"x" * 4000))
         assert await status_of(reader) == 405
         await pouring
@@ -151,6 +151,61 @@ async def test_a_body_without_end_is_not_listened_to(start: Serve) -> None:
 async def test_who_does_not_read_what_was_asked_for_is_hung_up_on(start: Serve) -> None:
     async with plug(await start(send_seconds=0.1)) as (_, writer):
         await pour(writer, b"", request("/asyncapi.json") * 20)
+
+
+# Whose pages may connect to a service that is open
+
+
+async def connects(service: Service, host: str, *lines: str) -> int:
+    async with plug(service) as (reader, writer):
+        writer.write(handshake("/ws/realtime-asr", *lines).replace(b"Host: 127.0.0.1", b"Host: " + host.encode()))
+        return await status_of(reader)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://localhost:3000", 101),
+        ("http://rag.example", 403),
+    ],
+)
+async def test_an_open_service_is_closed_to_pages_of_other_people(start: Serve, origin: str, status: int) -> None:
+    service = await start()
+    assert await connects(service, "127.0.0.1", f"Origin: {origin}") == status
+    assert await connects(service, "127.0.0.1") == 101
+
+
+async def test_a_name_that_is_known_has_a_page_that_may_connect(start: Serve) -> None:
+    service = await start(allowed_hosts="rag.example")
+    assert await connects(service, "rag.example", "Origin: https://rag.example") == 101
+    assert await connects(service, "127.0.0.1", "X-Forwarded-Host: rag.example", "Origin: https://rag.example") == 101
+    assert await connects(service, "127.0.0.1", "Origin: https://rag.example") == 403
+
+
+async def test_only_a_trusted_proxy_says_which_host_was_asked_for(
+    start: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")
+    service = await start(allowed_hosts="rag.example")
+    assert await connects(service, "127.0.0.1", "X-Forwarded-Host: rag.example", "Origin: https://rag.example") == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/asyncapi.json", "/ws/realtime-asr"])
+async def test_an_open_service_of_this_machine_is_not_read_under_a_foreign_name(start: Serve, path: str) -> None:
+    service = await start(allowed_origins="https://shop.example")
+    asked = handshake(path) if path.startswith("/ws") else request(path)
+    known = ["127.0.0.1:99", "localhost", "[::1]:8000", "shop.example"]
+    for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "@", *known]:
+        async with plug(service) as (reader, writer):
+            writer.write(asked.replace(b"Host: 127.0.0.1", b"Host: " + host.encode()))
+            assert (await status_of(reader) == 421) is (host not in known), host
+
+
+async def test_with_tokens_or_on_other_addresses_any_name_will_do(start: Serve) -> None:
+    assert await connects(await start(jwt_secret="s" * 32), "any.example") == 101
+    assert await connects(await start(host="0.0.0.0"), "any.example") == 101
 
 
 # Below the messages

@@ -14,7 +14,7 @@ from app.errors import StartError
 from app.identity.signed import LEEWAY, Verify, load_verify
 from app.identity.tenants import Tenant, is_name, load_tenants
 from app.identity.tokens import token_of
-from app.origins import origin_of
+from app.origins import ANY, is_loopback_page, is_own_page, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,17 @@ class Directory:
     """
 
     def __init__(
-        self, tenants: Iterable[Tenant] = (), *, verify: Verify | None = None, allowed_origins: Iterable[str] = ()
+        self,
+        tenants: Iterable[Tenant] = (),
+        *,
+        verify: Verify | None = None,
+        allowed_origins: Iterable[str] = (),
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
         self.tenants = {tenant.name: tenant for tenant in tenants}
         self._verify = verify
         self._allowed_origins = frozenset(allowed_origins)
+        self._allowed_hosts = frozenset(allowed_hosts)
         self._all_origins = self._allowed_origins.union(*(each.allowed_origins for each in self.tenants.values()))
 
     @property
@@ -94,23 +100,27 @@ class Directory:
         # The leeway once more: a token that is let in must not end its session at once.
         return Identity(tenant, claims.sub, claims.exp + LEEWAY)
 
-    def is_foreign(self, origins: Sequence[str], identity: Identity | None) -> bool:
+    def is_foreign(self, origins: Sequence[str], host: str | None, identity: Identity | None) -> bool:
         """Whether a web page that may not connect is behind these `Origin` headers; none: it is no browser.
 
-        A tenant's own list stands in the place of the service's. Of a stranger nobody knows whose page it comes from:
-        while every list would turn it away, it is foreign.
+        `host` is what the client has asked for. A tenant's own list stands in the place of the service's. Of a stranger
+        nobody knows whose page it comes from: while every list would turn it away, it is foreign.
         """
         allowed: Collection[str] = self._allowed_origins
         if identity is None:
             allowed = allowed and self._all_origins
         elif identity.tenant is not None:
             allowed = identity.tenant.allowed_origins or allowed
-        if not origins or not allowed:
+        if not origins or ANY in allowed or not (allowed or self.is_open):
             return False
         try:
-            return len(origins) > 1 or origin_of(origins[0]) not in allowed
+            origin = origin_of(origins[0])
         except ValueError:
             return True
+        if len(origins) > 1:
+            return True
+        is_known = origin in allowed if allowed else is_loopback_page(origin)
+        return not (is_known or is_own_page(origin, host, self._allowed_hosts))
 
 
 def load_directory(settings: Settings) -> Directory:
@@ -118,7 +128,12 @@ def load_directory(settings: Settings) -> Directory:
     verify = load_verify(settings)
     path = settings.auth_tokens_file
     tenants = () if path is None else load_tenants(path, tokens_required=verify is None)
-    return Directory(tenants, verify=verify, allowed_origins=settings.allowed_origins)
+    return Directory(
+        tenants,
+        verify=verify,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
+    )
 
 
 class Gate:
@@ -143,10 +158,11 @@ class Gate:
         """Who is behind this handshake, given as in an ASGI scope; or why nobody is let in."""
         texts = [(name.lower(), value.decode("latin-1")) for name, value in headers]
         origins = [value for name, value in texts if name == b"origin"]
+        hosts = [value for name, value in texts if name == b"host"]
         authorizations = [value for name, value in texts if name == b"authorization"]
         token = token_of(authorizations, subprotocols, query_string.decode("latin-1"))
         identity = self.directory.identify(token)
-        if self.directory.is_foreign(origins, identity):
+        if self.directory.is_foreign(origins, hosts[0] if len(hosts) == 1 else None, identity):
             logger.info("refused a client: %s, %.200r", Refusal.FOREIGN_ORIGIN.value, origins)
             return Refusal.FOREIGN_ORIGIN
         if identity is None:

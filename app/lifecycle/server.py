@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -266,6 +269,23 @@ class Socket(WebSocketsSansIOProtocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
+class Forwarded:
+    """Believes a trusted proxy who has asked, and for which host (`X-Forwarded-Host`, which uvicorn does not read)."""
+
+    def __init__(self, app: ASGIApp, trusted: str) -> None:
+        self._app: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]  # Starlette's types are wider
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            peer = scope.get("client")
+            if peer is not None and peer[0] in self._app.trusted_hosts:
+                hosts = [value for name, value in scope["headers"] if name == b"x-forwarded-host"]
+                if len(hosts) == 1:
+                    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+                    scope["headers"] = [*others, (b"host", hosts[0])]
+        await self._app(scope, receive, send)
+
+
 class Server(uvicorn.Server):
     """uvicorn, which also says where the console and the WebSocket are once they can be reached."""
 
@@ -289,7 +309,8 @@ class Server(uvicorn.Server):
 
 def make_server(settings: Settings) -> Server:
     config = uvicorn.Config(
-        build_app(settings),
+        Forwarded(build_app(settings), os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
+        proxy_headers=False,  # `Forwarded` reads them
         host=settings.host,
         port=settings.port,
         workers=1,  # whatever WEB_CONCURRENCY says, which uvicorn would read

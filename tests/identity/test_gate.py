@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import StartError
 from app.identity import Directory, Gate, Identity, Refusal, gate
-from app.origins import origin_of
+from app.origins import allowed_origin_of, origin_of
 from tests.identity.samples import SECRET, entry, hash_of, tenant
 from tests.service import make_settings
 
@@ -48,6 +48,9 @@ SHOP, OTHER = "https://shop.example", "https://other.example"
         ([OTHER], [SHOP], [], True),
         (["null"], [SHOP], [], True),
         (["null"], ["null"], [], False),
+        ([OTHER], ["*"], [], False),
+        (["null"], ["*"], [], False),
+        ([OTHER], ["*"], [SHOP], True),
         ([""], [SHOP], [], True),
         (["nonsense"], [SHOP], [], True),
         ([SHOP, SHOP], [SHOP], [], True),
@@ -62,14 +65,58 @@ def test_a_foreign_origin_is_told_from_a_known_one(
     origins: list[str], service: list[str], own: list[str], is_foreign: bool
 ) -> None:
     acme = tenant(allowed_origins=own)
-    directory = Directory([acme], allowed_origins=map(origin_of, service))
-    assert directory.is_foreign(origins, Identity(acme)) is is_foreign
+    directory = Directory([acme], allowed_origins=map(allowed_origin_of, service))
+    assert directory.is_foreign(origins, None, Identity(acme)) is is_foreign
 
 
 def test_in_an_open_service_the_list_of_the_service_counts() -> None:
     directory = Directory(allowed_origins=[origin_of(SHOP)])
-    assert directory.is_foreign([OTHER], Identity())
-    assert not directory.is_foreign([SHOP], Identity())
+    assert directory.is_foreign([OTHER], None, Identity())
+    assert not directory.is_foreign([SHOP], None, Identity())
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_foreign"),
+    [
+        ("https://evil.example", "127.0.0.1:8000", True),
+        ("https://evil.example", None, True),
+        ("null", "127.0.0.1:8000", True),
+        ("nonsense", "127.0.0.1:8000", True),
+        ("file://", "127.0.0.1:8000", True),
+        # Pages of this machine, whatever serves them.
+        ("http://localhost:3000", "127.0.0.1:8000", False),
+        ("https://127.0.0.1", "127.0.0.1:8000", False),
+        ("http://[::1]:5173", "[::1]:8000", False),
+        ("http://app.localhost:1", "127.0.0.1:8000", False),
+        ("http://localhost.evil.example", "127.0.0.1:8000", True),
+        ("http://127.0.0.1.evil.example", "127.0.0.1:8000", True),
+        ("chrome-extension://127.0.0.1", "127.0.0.1:8000", True),
+        # Its own page, asked for by an address or by a name that it is known to have.
+        ("http://192.168.1.5:8000", "192.168.1.5:8000", False),
+        ("https://192.168.1.5:8443", "192.168.1.5", False),
+        ("http://192.168.1.5:8001", "192.168.1.5:8000", True),
+        ("http://192.168.1.6:8000", "192.168.1.5:8000", True),
+        ("http://[fe80::1]:8000", "[fe80::1]:8000", False),
+        ("https://rag.example", "rag.example", False),
+        ("https://RAG.example:443", "rag.example.", False),
+        ("https://other.example", "other.example", True),
+        ("https://other.example", "not a host", True),
+    ],
+)
+def test_an_open_service_without_a_list_is_for_its_own_pages_and_those_of_this_machine(
+    origin: str, host: str | None, is_foreign: bool
+) -> None:
+    directory = Directory(allowed_hosts=["rag.example"])
+    assert directory.is_foreign([origin], host, Identity()) is is_foreign
+    assert not directory.is_foreign([], host, Identity())
+    assert directory.is_foreign([origin, origin], host, Identity())
+
+
+def test_the_own_page_may_connect_beside_every_list() -> None:
+    directory = Directory(allowed_origins=[origin_of(SHOP)], allowed_hosts=["rag.example"])
+    assert not directory.is_foreign(["https://rag.example"], "rag.example", Identity())
+    assert not directory.is_foreign(["http://10.0.0.1:8000"], "10.0.0.1:8000", Identity())
+    assert directory.is_foreign(["http://localhost:3000"], "rag.example", Identity())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +132,7 @@ def test_a_stranger_is_foreign_when_every_list_would_turn_it_away(
     service: list[str], origin: str, is_foreign: bool
 ) -> None:
     directory = Directory([tenant(allowed_origins=[OTHER])], allowed_origins=map(origin_of, service))
-    assert directory.is_foreign([origin], None) is is_foreign
+    assert directory.is_foreign([origin], None, None) is is_foreign
 
 
 # The comparison
@@ -151,7 +198,9 @@ def test_a_handshake_is_let_in_as_its_tenant_or_refused(
 def test_without_settings_the_gate_is_open_to_all_with_or_without_a_token() -> None:
     gate = Gate(make_settings())
     assert gate.directory.is_open
-    assert gate.admit([(b"origin", OTHER.encode())], ["bearer.x"], b"token=y") == Identity()
+    assert gate.admit([], ["bearer.x"], b"token=y") == Identity()
+    assert gate.admit([(b"origin", b"http://10.0.0.1"), (b"host", b"10.0.0.1")], [], b"") == Identity()
+    assert gate.admit([(b"origin", OTHER.encode()), (b"host", b"10.0.0.1")], [], b"") is Refusal.FOREIGN_ORIGIN
 
 
 def test_an_open_service_may_still_keep_out_other_web_pages() -> None:
