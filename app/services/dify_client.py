@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
 from app.services.dify_events import DifyAnswer, SseParser, mend, merge_texts, read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
@@ -49,6 +51,8 @@ SPARE_CONNECTIONS = 128
 MAX_ERROR_BYTES = 64 * 1024
 MAX_BLOCKING_BYTES = 32 * 1024 * 1024
 
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
+
 # What sending may end in; the last two come of an odd redirect.
 BROKEN = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 
@@ -58,7 +62,7 @@ async def open_dify(settings: Settings) -> AsyncIterator[DifyClient]:
     """Open the client with its one HTTP client; closing it waits for what is being seen off."""
     transport = Transport(settings.dify_url, settings.max_running_queries + SPARE_CONNECTIONS)
     async with (
-        httpx.AsyncClient(transport=transport) as http,
+        httpx.AsyncClient(transport=transport, cookies=CookieJar(NO_COOKIES)) as http,
         asyncio.TaskGroup() as tasks,
     ):
         yield DifyClient(http, settings, tasks)
@@ -250,7 +254,7 @@ class DifyClient:
     async def _read_blocking(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                body = read_json(await _read_body(run.response, MAX_BLOCKING_BYTES))
+                body = read_json(await Body(run.response).read(MAX_BLOCKING_BYTES))
         except TimeoutError as error:
             raise deadlines.error() from error
         except httpx.HTTPError as error:
@@ -318,7 +322,9 @@ class DifyClient:
         url = f"{self._settings.dify_url}/chat-messages/{quote(task_id, safe='')}/stop"
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self._http.post(url, json={"user": user}, headers=self._headers, timeout=self._timeout)
+                options: dict[str, Any] = {"headers": self._headers, "timeout": self._timeout}
+                async with self._http.stream("POST", url, json={"user": user}, **options) as response:
+                    await Body(response).read(MAX_ERROR_BYTES)  # then the connection serves again
         except Exception as error:
             # Best effort: whatever comes of it must not end the tasks that serve everybody.
             logger.info("the stop call failed: %s", error or type(error).__name__)
@@ -356,7 +362,7 @@ class _Run:
         if isinstance(reply, Exception):
             self.is_asked = False
             raise reply
-        self.response = reply
+        self.response, self._body = reply, Body(reply)
         return reply
 
     @property
@@ -366,11 +372,7 @@ class _Run:
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, from where the reader before has stopped."""
-        # A proxy that compresses though it was not asked to is the exception, and cannot be read on.
-        if "content-encoding" in self.response.headers:
-            return self.response.aiter_bytes()
-        assert isinstance(self.response.stream, httpx.AsyncByteStream)
-        return aiter(self.response.stream)
+        return self._body.chunks()
 
     def feed(self, chunk: bytes) -> Iterator[AnswerEvent]:
         for event in self._parser.feed(chunk):
@@ -409,7 +411,7 @@ class _Retryable(Exception):
 async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
     """Raise what a status other than 200 means."""
     try:
-        body = await _read_body(response, MAX_ERROR_BYTES)
+        body = await Body(response).read(MAX_ERROR_BYTES)
     except httpx.HTTPError:
         body = b""
     finally:
@@ -434,15 +436,6 @@ async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
         logger.warning("the question was refused: %s", what)
         raise RagRejected(what)
     raise RagUnavailable(what)
-
-
-async def _read_body(response: httpx.Response, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > limit:
-            raise httpx.DecodingError(f"the body has more than {limit} bytes")
-    return bytes(body)
 
 
 def _is_page(response: httpx.Response, body: bytes) -> bool:

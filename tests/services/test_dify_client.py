@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import ssl
@@ -909,6 +910,63 @@ async def raw_server(*replies: bytes, hangs: bool = False) -> AsyncIterator[RawS
     finally:
         listening.close()
         await asyncio.gather(*tasks)
+
+
+def packed(data: bytes, layers: int = 1, content_type: str = "text/event-stream") -> bytes:
+    """A response whose body is compressed so often."""
+    for _ in range(layers):
+        data = gzip.compress(data)
+    named = ", ".join(["gzip"] * layers)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Encoding: {named}\r\n\r\n"
+    return head.encode() + data
+
+
+async def test_compression_is_not_asked_for_and_one_layer_is_undone_all_the_same() -> None:
+    async with raw_server(packed(HI)) as server:
+        heard = await hear_once(server.base_url)
+
+    assert heard.text == "Hi"
+    assert b"\r\naccept-encoding: identity\r\n" in server.requests[0].lower()
+
+
+BOMB = b'{"answer":"' + bytes(40 * 1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (packed(HI, 2), RagBrokenStream),
+        (packed(b"data: " + BOMB), RagBrokenStream),
+        (packed(BOMB, content_type="application/json"), RagBrokenStream),
+        (packed(BOMB).replace(b"200 OK", b"400 No", 1), RagRejected),
+        (packed(b'{"code":"unauthorized"}', 2).replace(b"200 OK", b"401 No", 1), RagRejected),
+    ],
+    ids=["two layers", "bomb", "bomb in blocking mode", "bomb as an error", "two layers of an error"],
+)
+async def test_what_a_small_body_may_become_has_a_bound(reply: bytes, error: type[RagError]) -> None:
+    async with raw_server(reply) as server:
+        heard = await hear_once(server.base_url)
+
+    assert type(heard.error) is error
+
+
+async def test_the_reply_to_a_stop_call_has_a_bound_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    one = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + events.stream(message("One"))
+    async with raw_server(one, packed(bytes(1_000_000))) as server, client_of(server.base_url) as client:
+        await interrupted(client)
+
+    assert "the stop call failed: the body has more than" in caplog.text
+
+
+async def test_no_cookie_is_kept() -> None:
+    head = b"HTTP/1.1 200 OK\r\nSet-Cookie: of=another; Path=/\r\nContent-Type: text/event-stream\r\n\r\n"
+    async with raw_server(head + events.stream(message("One"))) as server, client_of(server.base_url) as client:
+        await interrupted(client)
+        await hear(client)
+
+    assert len(server.requests) >= 3
+    assert b"cookie" not in b"".join(server.requests).lower()
 
 
 @asynccontextmanager

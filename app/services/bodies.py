@@ -1,0 +1,63 @@
+"""Reads the body of a response as it comes; of compression one layer is undone, a step at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+import httpx
+
+# What is inflated before others get their turn: a few kB can become gigabytes.
+STEP_BYTES = 16 * 1024
+
+
+class Body:
+    """The body of one response. Who was interrupted while reading it may read on.
+
+    Nothing compressed is asked for, but some proxies compress all the same. Raises `httpx.HTTPError` for what cannot
+    be read.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._stream = response.stream
+        named = response.headers.get("content-encoding", "").lower().split(",")
+        self._codings = [coding for name in named if (coding := name.strip()) not in {"", "identity"}]
+        if self._codings:
+            self._inflater = zlib.decompressobj(zlib.MAX_WBITS + 32)  # it finds out whether gzip or zlib
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        # Mostly without a layer of our own: this is where every token passes.
+        return self._inflated() if self._codings else aiter(self._stream)
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body, if it has at most `limit` bytes."""
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise httpx.DecodingError(f"the body has more than {limit} bytes")
+        return bytes(body)
+
+    async def _inflated(self) -> AsyncIterator[bytes]:
+        if len(self._codings) > 1 or self._codings[0] not in {"gzip", "x-gzip", "deflate"}:
+            raise httpx.DecodingError(f"the body is encoded in a way that is not read: {', '.join(self._codings)[:80]}")
+        try:
+            async for piece in self._pieces(self._inflater.unconsumed_tail):
+                yield piece
+            async for chunk in self._stream:
+                async for piece in self._pieces(chunk):
+                    yield piece
+        except zlib.error as error:
+            raise httpx.DecodingError("the body is not compressed as it says") from error
+
+    async def _pieces(self, data: bytes) -> AsyncIterator[bytes]:
+        while True:
+            piece = self._inflater.decompress(data, STEP_BYTES)
+            data = self._inflater.unconsumed_tail
+            if piece:
+                yield piece
+                await asyncio.sleep(0)
+            if not data and len(piece) < STEP_BYTES:
+                return
