@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
@@ -319,7 +318,7 @@ class DifyClient:
             await run.read_on(chunks, lambda: run.answer.is_closing)
 
     async def _post_stop(self, task_id: str, user: str) -> None:
-        url = f"{self._settings.dify_url}/chat-messages/{quote(task_id, safe='')}/stop"
+        url = f"{self._settings.dify_url}/chat-messages/{task_id}/stop"
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 options: dict[str, Any] = {"headers": self._headers, "timeout": self._timeout}

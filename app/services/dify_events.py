@@ -46,6 +46,9 @@ QUIET_NODES = frozenset(
     | {"variable-aggregator", "variable-assigner", "assigner"}
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Dify's own are UUIDs. What becomes a segment of a path must not be "..", or lead elsewhere in another way.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MAX_ID_CHARS = 256
 
 
 class EventHead(bytes):
@@ -256,8 +259,8 @@ def _tag_begun(text: str, tag: str) -> str:
 class DifyAnswer:
     """Assembles one answer from Dify's events, of whatever app type and version.
 
-    `task_id` is what a stop call needs, None until an event names it. `texts` counts the texts that came, thoughts
-    included: what the deadlines look at. `is_closing`: one of a chatflow's two closing events has come, the other may
+    `task_id` is what a stop call needs, None until an event has a good one. `texts` counts the texts that came, with
+    thoughts: what the deadlines look at. `is_closing`: one of a chatflow's two closing events has come, the other may
     never come. `is_over`: Dify is done with this answer. `has_read`: an event with data has come and could be read.
     `is_readable`: so it is, or there was none.
     """
@@ -297,10 +300,10 @@ class DifyAnswer:
             return
         self.has_read = self.is_readable = True
         if self.task_id is None:
-            self.task_id = _text(event, "task_id") or None
-        if self.conversation_id is None and (conversation_id := _text(event, "conversation_id")):
-            self.conversation_id = conversation_id
-            yield ConversationNamed(conversation_id)
+            found = _ID.fullmatch(_text(event, "task_id"))
+            self.task_id = found and found[0]
+        if self.conversation_id is None:
+            yield from self._name(event)
         match kind:
             case "message":
                 yield from self._message(_raw_text(event, "answer"))
@@ -338,6 +341,12 @@ class DifyAnswer:
                 if not (self.is_closing and self._has_shown and not self._is_failing):
                     raise RagFailed(_error_said(event))
                 yield from self._end()  # whatever it is about, the answer is whole
+
+    def _name(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
+        name = _text(event, "conversation_id")
+        if 0 < len(name) <= MAX_ID_CHARS:  # it is kept as long as the session
+            self.conversation_id = name
+            yield ConversationNamed(name)
 
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after a closing event."""
@@ -445,9 +454,7 @@ class DifyAnswer:
     def feed_blocking(self, body: dict[str, Any]) -> Iterator[AnswerEvent]:
         """Take the one JSON object of blocking mode instead of events."""
         self.is_over = True
-        if name := _text(body, "conversation_id"):
-            self.conversation_id = name
-            yield ConversationNamed(name)
+        yield from self._name(body)
         yield from self._show(_text(body, "answer"))
         if problem := _problem_of(body):
             yield from self._flush()

@@ -1708,13 +1708,18 @@ async def test_it_waits_no_longer_than_its_bound_for_a_stop_that_hangs(dify: Sta
     assert dify.requests[2].at - dify.stops[0].at < dify_client.STOP_SECONDS
 
 
-@pytest.mark.parametrize("task_id", ["a/../b?c#d", "a\nb", "x" * 70_000], ids=["path", "control", "long"])
-async def test_a_task_id_that_is_none_of_difys_ends_nothing_else(dify: StandInDify, task_id: str) -> None:
+@pytest.mark.parametrize(
+    "task_id", ["..", "a/../b?c#d", "a\nb", "x" * 70_000], ids=["parent", "path", "control", "long"]
+)
+async def test_a_task_id_that_is_none_of_difys_is_not_asked_for(dify: StandInDify, task_id: str) -> None:
     event = {"event": "message", "conversation_id": "c", "task_id": task_id, "answer": "One"}
     dify.will([raw(f"data: {json.dumps(event)}\n\n".encode()), hang()])
     async with client_of(dify) as client:
         await interrupted(client)
         assert (await hear(client)).text == "Stand-in answer."
+        await dify.hung_up()
+
+    assert dify.calls == []
 
 
 @pytest.mark.parametrize(

@@ -482,6 +482,30 @@ def test_ids_come_from_the_first_event_that_has_them() -> None:
 FLOW: Sequence[Event | bytes] = (PING, events.workflow_started("hi"), events.node_started("LLM"))
 
 
+@pytest.mark.parametrize(
+    "task_id", ["..", ".", "a/b", "a%2fb", "a?b", "a#b", "a\nb", "a b", "水", "a" * 129, "", 7, None, ["t"]]
+)
+def test_an_id_that_could_lead_elsewhere_is_none(task_id: object) -> None:
+    answer = DifyAnswer()
+    feed(answer, {"event": "message", "answer": "Hi", "task_id": task_id})
+    assert answer.task_id is None
+    feed(answer, message(" there"))
+    assert answer.task_id == IDS.task_id
+
+
+def test_a_conversation_has_a_name_of_bounded_length() -> None:
+    long = "c" * (dify_events.MAX_ID_CHARS + 1)
+    answer = DifyAnswer()
+    assert feed(answer, {"event": "message", "answer": "", "conversation_id": long}) == []
+    assert feed(answer, {"event": "message", "answer": "", "conversation_id": long[1:]}) == [
+        ConversationNamed(long[1:])
+    ]
+    assert not any(
+        isinstance(event, ConversationNamed)
+        for event in DifyAnswer().feed_blocking({"answer": "Hi", "conversation_id": long})
+    )
+
+
 def test_a_chatflow_says_what_it_does() -> None:
     heard = hear(
         *FLOW,
@@ -949,14 +973,13 @@ def test_a_replacement_drops_half_a_pair_and_may_bring_one() -> None:
 
 def test_ids_titles_and_sources_are_mended_too() -> None:
     heard = hear(
-        rb'data: {"event":"node_started","task_id":"t\ud83d","conversation_id":"c\ude00","data":{"title":"N\ud83d"}}'
+        rb'data: {"event":"node_started","conversation_id":"c\ude00","data":{"title":"N\ud83d"}}'
         b"\n\n",
         message("Hi"),
         rb'data: {"event":"message_end","metadata":{"retriever_resources":[{"document_name":"D\ud83d"}]}}' b"\n\n",
         events.workflow_finished(),
     )
 
-    assert heard.answer.task_id == "t\ufffd"
     assert heard.events[:2] == [ConversationNamed("c\ufffd"), Progress("N\ufffd")]
     assert heard.end.sources[0].title == "D\ufffd"
 
