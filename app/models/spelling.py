@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from unicodedata import is_normalized, normalize
 
@@ -19,7 +20,7 @@ _LEFT: Final = "！（），．：；？～…\u3000\u3131-\u3163\u3165-\u318e"
 _LEAVE: Final = re.compile(f"[{_LEFT}]+")
 # What belongs to the character before it, at least once it is written in the other form.
 _DEPENDENT: Final = rf"[\P{{ccc=0}}\p{{NFKC_QC=M}}{_UNSEEN.pattern[1:-2]}\u0f73\u0f75\u0f81\uff9e-\uffdc]"
-_UNIT: Final = regex.compile(rf"(?V1)[^{_LEFT}]{_DEPENDENT}+|{_DEPENDENT}+|[\p{{NFKC_QC=N}}--[{_LEFT}]]")
+_UNIT: Final = regex.compile(rf"(?V1)([^{_LEFT}]{_DEPENDENT}+|{_DEPENDENT}+|[\p{{NFKC_QC=N}}--[{_LEFT}]])")
 
 
 def name_form(name: str) -> str:
@@ -32,35 +33,36 @@ def compared(text: str) -> str:
     return text if text.isascii() else normalize("NFKC", _UNSEEN.sub("", text))
 
 
+_letter = lru_cache(4096)(compared)  # the same few thousand, again and again
+
+
+def _unit(part: str) -> str:
+    return _letter(part) if len(part) < 9 else compared(part)
+
+
 class Reading:
     """A text in the form in which it is judged, and where each of its characters came from."""
 
     def __init__(self, text: str) -> None:
         self._original = text
-        self._places: list[int] | None = None
+        self._parts: list[str] = []
+        """What is the same in both forms, then what is not, in turns."""
         self.text = text
         # Few texts need more than these two lines.
         if not text.isascii() and (_UNSEEN.search(text) or not is_normalized("NFKC", _LEAVE.sub("", text))):
-            self._rewrite()
-
-    def _rewrite(self) -> None:
-        parts: list[str] = []
-        places: list[int] = []
-        end = 0
-        for unit in _UNIT.finditer(self._original):
-            part = compared(unit[0])
-            parts += self._original[end : unit.start()], part
-            places += range(end, unit.start())
-            places += [unit.start()] * len(part)
-            end = unit.end()
-        parts.append(self._original[end:])
-        places += range(end, len(self._original) + 1)
-        self.text, self._places = "".join(parts), places
+            self._parts = _UNIT.split(text)
+            self.text = "".join(part if index % 2 == 0 else _unit(part) for index, part in enumerate(self._parts))
 
     def original(self, start: int, end: int) -> str:
         """What these characters were written as."""
-        if self._places is None:
+        if not self._parts:
             return self._original[start:end]
-        while 0 < end < len(self.text) and self._places[end] == self._places[end - 1]:
+        places: list[int] = []  # where each character came from
+        place = 0
+        for index, part in enumerate(self._parts):
+            places += range(place, place + len(part)) if index % 2 == 0 else [place] * len(_unit(part))
+            place += len(part)
+        places.append(place)
+        while 0 < end < len(self.text) and places[end] == places[end - 1]:
             end += 1  # several may have been one
-        return self._original[self._places[start] : self._places[end]]
+        return self._original[places[start] : places[end]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
+from unicodedata import normalize
 
 from app.services.question_detector import judge
 
@@ -17,6 +18,12 @@ HOSTILE = {
     "tags": "isn't it " * 250,
     "marks": "?!" * 1000,
     "Chinese": "是不是" * 700,
+    "Chinese, too": "一二三四五六七八九十" * 200,
+    "sentences": "か。" * 1000,
+    "questions": "a? " * 667,
+    "letters": "a. " * 667,
+    "short forms": "mr. dr. " * 250,
+    "in pieces": normalize("NFD", "얼마예요 각 ") * 100,
     "quotes": '"he said "' * 200,
     "spaces": " " * 2000,
     "10 MB": "do you know what i mean " * 420_000,

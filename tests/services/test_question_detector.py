@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.services.question_detector import ASKING, REASONS, Verdict, judge
-from app.services.question_detector.judge import LONG, MAX_CHARS
+from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
+from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, split
 
 GOLD = Path(__file__).parent / "gold"
 # Gold sentences that are judged wrong, by language. Rows may leave this list, none may enter it.
@@ -274,6 +275,52 @@ def test_only_the_newest_part_of_a_very_long_final_is_read() -> None:
 @pytest.mark.parametrize("language", ["en", "zh", "ja", "ko", "es", "fr", "de", "it"])
 def test_repetitive_texts_are_judged(text: str, language: str) -> None:
     assert judge(text, language).reason in REASONS
+
+
+def test_of_a_long_text_the_newest_sentences_count_and_earlier_ones_that_ask_by_their_mark() -> None:
+    talk = "We went along the river and saw the boats. " * 20
+    assert judge(f"Is it far? {talk}").question == "Is it far?"
+    assert not judge(f"is it far. {talk}").is_question
+    asking = "".join(f"Is it {number}? " for number in range(9))
+    assert judge(asking + talk).question == "Is it 5? Is it 6? Is it 7? Is it 8?"
+    long_question = "is it far " * 90 + "or not"
+    assert judge(f"{talk}{long_question}?").question == f"{long_question}?"
+
+
+@pytest.mark.parametrize("text", ["Mr. Smith is here? ", "He came at 5 p.m. and left? ", "j. r. r. tolkien wrote it? "])
+def test_a_short_form_ends_no_sentence_however_long_the_text(text: str) -> None:
+    talk = "we went along the river. " * 30
+    assert judge(talk + text).question == text.strip()
+    assert judge(text + talk).question.startswith(text.strip())
+
+
+HOSTILE = [
+    "か。",
+    "a? ",
+    "a. ",
+    "mr. ",
+    "?!",
+    "。",
+    "is it far? ",
+    "you know. ",
+    "是不是",
+    "x" * 130 + "? ",
+    "really, ",
+    "\n",
+]
+
+
+def work(text: str) -> int:
+    """What rules may look at: characters, and as many more for each sentence as it costs to begin with one."""
+    sentences = split(text[-MAX_CHARS:])
+    by_mark = [sentence for sentence in sentences if sentence.mark == "?" and len(sentence.body) > MARKED]
+    return sum(20 + min(len(sentence.body), 2 * LONG) for sentence in sentences if sentence not in by_mark)
+
+
+@given(st.lists(st.tuples(st.sampled_from(HOSTILE), st.integers(1, 1000)), min_size=1, max_size=4))
+def test_no_text_takes_long(parts: list[tuple[str, int]]) -> None:
+    most = NEWEST_CHARS + LONG + EARLIER * MARKED + 20 * (NEWEST + EARLIER)
+    assert work("".join(part * times for part, times in parts)) <= most
 
 
 PIECES = "what is the do you isn't it and so i mean 你 是不是 什么 吗 ? . , “ ” - 何 か 뭐 니 qué où wie oder \n"

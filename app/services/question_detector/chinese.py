@@ -16,6 +16,9 @@ _TRADITIONAL: Final = str.maketrans(
     "关电号价买卖气岁处边干尝试议详细单简译结络纸认识觉学专传统经济务离异区别优选择决预约严举办与须历导游应计费预"
     "够贵坏热进换联系约东张将转连变实验轻较吗晓记懂错乐龙周间",
 )
+_IS_TRADITIONAL: Final = frozenset(map(chr, _TRADITIONAL))
+# What is looked for at the end is not longer than so many characters.
+END: Final = 12
 _SPACE: Final = re.compile(r"(?<![0-9a-z])\s+|\s+(?![0-9a-z])")
 
 _REQUEST: Final = re.compile(
@@ -122,6 +125,7 @@ _ALTERNATIVE: Final = re.compile(
     r"|用|重要|好|对)[^，。]{0,6}还是(?!挺"
     r"|很|有|算|不|谢|得|想|要|会|比较|可以|没|蛮|相当|非常)"
 )
+_ALTERNATIVE_WORD: Final = re.compile(r"还是|或者是")
 _NOT_ALTERNATIVE: Final = re.compile(r"不管|无论|不论|甭管|不是还是")
 _TAG: Final = re.compile(r"(?:.|^)(?:对吧|是吧|行吧\b|没错吧|好不好|对不对|行不行|是不是|可以吧|成不成)[啊呀]?$")
 _BACKCHANNEL: Final = re.compile(
@@ -142,10 +146,12 @@ _TRAILING: Final = "，。！？、；：,.!?;: …~～'\"”’」』）)"
 
 def decide(sentence: str) -> Finding:
     """Judge one sentence by its words alone."""
-    text = sentence.lower().translate(_TRADITIONAL).strip(_TRAILING + "“‘「『（(")
-    text = _SPACE.sub("", text)
+    text = sentence.lower()
+    if not _IS_TRADITIONAL.isdisjoint(text):
+        text = text.translate(_TRADITIONAL)
+    text = _SPACE.sub("", text.strip(_TRAILING + "“‘「『（("))
     finding = _judge(text)
-    if _OPEN_END.search(text):
+    if _OPEN_END.search(text, len(text) - END):
         return Finding(finding.reason, finding.confidence * 0.6, is_complete=False)
     return finding
 
@@ -161,9 +167,9 @@ def _judge(text: str) -> Finding:
         return Finding("particle", 0.96 if "吗" in text else 0.9)
     if _A_NOT_A.search(text) and not _NOT_A_NOT_A.search(text):
         return Finding("a_not_a", 0.85)
-    if _TAG.search(text):
+    if _TAG.search(text, len(text) - END):
         return Finding("tag", 0.75)
-    if _ALTERNATIVE.search(text) and not _NOT_ALTERNATIVE.search(text):
+    if _ALTERNATIVE_WORD.search(text) and _ALTERNATIVE.search(text) and not _NOT_ALTERNATIVE.search(text):
         return Finding("alternative", 0.7)
     if _WH.search(text):
         if _WH_EMBEDDED.search(text):

@@ -11,11 +11,14 @@ from typing import Final
 from app.models.spelling import Reading
 from app.services.question_detector.language import choose
 from app.services.question_detector.reference import follows_up, goes_on
-from app.services.question_detector.sentences import Sentence, split
+from app.services.question_detector.sentences import NEWEST_CHARS, Sentence, split
 from app.services.question_detector.verdict import Finding, Verdict
 
 # The newest words decide; a longer final is judged by its end.
 MAX_CHARS: Final = 2000
+
+# A longer sentence with a question mark is taken at its mark: it is no command and no "really?".
+MARKED: Final = 120
 
 # A sentence that long is a talk without marks: it is judged by its front and by its end.
 LONG: Final = 300
@@ -42,12 +45,12 @@ _UNKNOWN: Final = Finding("statement", 0.5)
 def judge(text: str, language: str | None = None) -> Verdict:
     """Say whether `text`, one final or two joined ones, asks something.
 
-    `language` is a BCP 47 tag, a hint: the script of the text outweighs it. Texts longer than `MAX_CHARS` are
-    judged by their last `MAX_CHARS` characters.
+    `language` is a BCP 47 tag, a hint: the script of the text outweighs it. However long the text is, a bounded part of
+    it is looked at: `split` says which, of the last `MAX_CHARS` characters.
     """
     reading = Reading(text[-MAX_CHARS:])
     text = reading.text
-    chosen = choose(text, language)
+    chosen = choose(text[-NEWEST_CHARS:], language)
     sentences = split(text)
     if not sentences:
         return Verdict(False, True, 1.0, "empty", "", chosen)
@@ -77,6 +80,8 @@ def _load(language: str) -> Callable[[str], Finding]:
 
 
 def _decide(sentence: Sentence, language: str) -> Finding:
+    if sentence.mark == "?" and len(sentence.body) > MARKED:
+        return _with_question_mark(sentence, _UNKNOWN)
     finding = _read(sentence.body, language)
     if language == "zh" and not finding.asks and _ENGLISH.search(sentence.body):
         in_english = _read(sentence.body, "en")

@@ -23,8 +23,8 @@ _SAME: Final = {
 }
 
 _SCRIPT: Final = re.compile(
-    "(?P<ja>[\u3041-\u30ff\uff66-\uff9d])|(?P<ko>[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e])"
-    "|(?P<zh>[\u3400-\u4dbf\u4e00-\u9fff])"
+    "(?P<ja>[\u3041-\u30ff\uff66-\uff9d]+)|(?P<ko>[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]+)"
+    "|(?P<zh>[\u3400-\u4dbf\u4e00-\u9fff]+)"
 )
 _FOREIGN: Final = re.compile("[\u0370-\u03ff\u0400-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f]")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
