@@ -222,6 +222,9 @@ class Settings(Address):
         description="Frames that may wait for a client that does not read; then it is closed.",
     )
     send_seconds: Seconds = Field(20, description="Longest time for a client to take one frame.")
+    connections_per_address: int = Field(
+        0, ge=0, description="Connections of one address at the same time; 0 for any number."
+    )
     handshake_seconds: Seconds = Field(10, description="Longest time for a client to send the head of a request.")
 
     resume_seconds: float = Field(

@@ -86,6 +86,8 @@ class Conversation:
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
         self._parked_until: asyncio.TimerHandle | None = None
+        self.parked_at = 0.0
+        """When it lost its client, on the clock of the event loop."""
 
     async def live(self) -> None:
         """Own the tasks of the session until it is over and they have ended."""
@@ -180,11 +182,12 @@ class Conversation:
         self._connection = None
         if self.is_over:
             return
-        if is_for_good or not self._settings.resume_seconds or self.session.is_ending:
+        if is_for_good or not self._settings.resume_seconds or self.session.is_ending or self.session.is_blank:
             self.end()
         else:
             loop = asyncio.get_running_loop()
-            due = loop.time() + self._settings.resume_seconds
+            self.parked_at = loop.time()
+            due = self.parked_at + self._settings.resume_seconds
             self._parked_until = loop.call_at(due, self._give_up_waiting, due)
 
     def _give_up_waiting(self, due: float) -> None:

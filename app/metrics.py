@@ -32,7 +32,15 @@ CLOSE_CODES = frozenset({1000, 1001, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1
 
 # Requests that the edge refuses before the service sees them.
 EDGE = ("malformed", "too_large", "too_slow")
-REFUSALS = ("foreign_origin", "unauthorized", "draining", "too_many_sessions", "session_limit", *EDGE)
+REFUSALS = (
+    "foreign_origin",
+    "unauthorized",
+    "draining",
+    "too_many_sessions",
+    "too_many_connections",
+    "session_limit",
+    *EDGE,
+)
 RESUMES = ("resumed", *get_args(NotResumed))
 
 # When a counter began says nothing here, and would double the number of series.

@@ -9,7 +9,9 @@ from app.services.guarded import GuardedProvider
 from app.services.probe import Probe
 from app.sessions import Sessions
 
-Reason = Literal["draining", "provider_not_configured", "knowledge_empty", "upstream_not_asked_yet", "upstream_failed"]
+Reason = Literal[
+    "draining", "full", "provider_not_configured", "knowledge_empty", "upstream_not_asked_yet", "upstream_failed"
+]
 Check = Literal["ok"] | Reason
 
 
@@ -26,7 +28,7 @@ class Readiness:
 
     def checks(self) -> dict[str, Check]:
         """What was looked at, each `ok` or the reason why this process is not ready, the weightiest first."""
-        checks: dict[str, Check] = {"accepting": "draining" if self._sessions.is_draining else "ok"}
+        checks: dict[str, Check] = {"accepting": self._accepting()}
         if self._settings.fallback_provider:
             return {**checks, "provider": "ok"}  # somebody answers, whatever becomes of the first
         checks["provider"] = "ok" if self._settings.is_provider_configured else "provider_not_configured"
@@ -35,6 +37,11 @@ class Readiness:
         if self._probe is not None:
             checks["upstream"] = self._probe.outcome
         return checks
+
+    def _accepting(self) -> Check:
+        if self._sessions.is_draining:
+            return "draining"
+        return "full" if self._sessions.is_full else "ok"
 
     @property
     def reason(self) -> Reason | None:

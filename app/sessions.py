@@ -34,6 +34,7 @@ class Sessions:
         self._is_quiet = asyncio.Event()
         self._drain_scope: asyncio.Timeout | None = None
         self._sockets: set[asyncio.Timeout] = set()
+        self._of_address: Counter[str] = Counter()
         self.is_draining = False
         self.running = Slots(settings.max_running_queries)
 
@@ -50,16 +51,40 @@ class Sessions:
         """Frames that wait for clients to read."""
         return sum(conversation.unread for conversation, _ in self._conversations.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Nobody could get in: every place is taken, and none of them by a session that only waits for its client."""
+        return len(self) >= self._settings.max_sessions and not self.parked
+
     def unavailable(
-        self, resume_token: str | None, tenant: str | None
+        self, resume_token: str | None, tenant: str | None, *, may_take_place: bool
     ) -> Literal["draining", "too_many_sessions"] | None:
-        """Why nobody is let in at the moment; who comes back to a session takes no new place."""
+        """Why nobody is let in at the moment; who comes back to a session takes no new place.
+
+        Who is known (`may_take_place`) gets the place of a parked session when there is no other.
+        """
         if self.is_draining:
             return "draining"
-        is_back = resume_token is not None and self.find(resume_token, tenant) is not None
+        if resume_token is not None and self.find(resume_token, tenant) is not None:
+            return None
         # Of many who come at once, none is a session yet; the one who asks is attended already.
-        taken = max(len(self), self.attended - 1)
-        return None if is_back or taken < self._settings.max_sessions else "too_many_sessions"
+        if max(len(self), self.attended - 1) < self._settings.max_sessions:
+            return None
+        if self.attended <= self._settings.max_sessions and may_take_place and self.make_room():
+            return None
+        return "too_many_sessions"
+
+    def make_room(self, tenant: str | None = None) -> bool:
+        """End one parked session, of this tenant if one is named: without a running answer first, then the oldest."""
+        parked = (
+            conversation
+            for conversation, owner in self._conversations.values()
+            if conversation.is_parked and tenant in {None, owner}
+        )
+        given_up = min(parked, key=lambda each: (each.session.query is not None, each.parked_at), default=None)
+        if given_up is not None:
+            given_up.end()
+        return given_up is not None
 
     def count(self, tenant: str | None) -> int:
         """How many sessions belong to this tenant."""
@@ -102,11 +127,16 @@ class Sessions:
         """Sockets that are served at the moment."""
         return len(self._sockets)
 
+    def of_address(self, address: str) -> int:
+        """Sockets that are served for this address at the moment."""
+        return self._of_address[address]
+
     @asynccontextmanager
-    async def attending(self) -> AsyncIterator[None]:
+    async def attending(self, address: str) -> AsyncIterator[None]:
         """Within this a socket is served; a drain that is over ends it at its next `await`."""
         scope = asyncio.timeout(None)
         self._sockets.add(scope)
+        self._of_address[address] += 1
         try:
             async with scope:
                 yield
@@ -115,6 +145,9 @@ class Sessions:
                 raise
         finally:
             self._sockets.discard(scope)
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
             if not self._sockets:
                 self._is_quiet.set()
 

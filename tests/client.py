@@ -64,6 +64,11 @@ class Client:
         await self.send("keepalive", id="settle")
         return await self.until(type="ack", id="settle")
 
+    async def settle_in(self) -> None:
+        """Say what makes the session one that is kept for its client."""
+        await self.send("configure", id="settle in")
+        await self.until(type="ack", id="settle in")
+
     async def ask(self, text: str, **fields: Any) -> list[Frame]:
         """Ask and return all frames up to the end of the answer."""
         await self.say(text, **fields)

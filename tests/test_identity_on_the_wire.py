@@ -248,6 +248,7 @@ async def test_who_gets_a_new_session_for_one_that_cannot_be_given_back_takes_no
     tenant = {"name": "acme", "token": "token-a", "max_sessions": 1}
     service = await start(auth_tokens_file=tenants_file(tmp_path, tenant))
     async with service.connect(**bearer("token-a")) as client:
+        await client.settle_in()
         client.socket.transport.abort()
         async with service.reconnect(client, token="token-a", last_seq=99) as greeting:
             assert (greeting.get("resumed"), greeting.get("reason")) == (False, "unknown_frame")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import time
+from pathlib import Path
 
+import httpx
+import jwt
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.client import Client
+from app.routers.websocket import address_of
+from tests.client import PATIENCE, Client, open_client
 from tests.conftest import Serve
 from tests.rules import text_of
+from tests.service import Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, wait
 
@@ -100,6 +107,7 @@ async def test_more_sessions_than_allowed_are_refused_before_they_begin(
 ) -> None:
     service = await start(max_sessions=1)
     async with service.connect() as client:
+        await client.settle_in()
         with pytest.raises(InvalidStatus) as refused:
             async with service.connect():
                 pass
@@ -111,6 +119,124 @@ async def test_more_sessions_than_allowed_are_refused_before_they_begin(
             assert greeting["resumed"] is True
     async with service.connect():
         pass
+
+
+async def lost(service: Service, client: Client) -> None:
+    parked = (await service.health())["parked"]
+    client.socket.transport.abort()
+    async with asyncio.timeout(PATIENCE):
+        while (await service.health())["parked"] == parked:  # noqa: ASYNC110 -- nobody tells of it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_session_in_which_nothing_was_said_is_not_kept(start: Serve) -> None:
+    service = await start()
+    async with service.connect() as client:
+        await client.send("asr_chunk", text="I was about to")
+        await client.send("keepalive")
+        await client.until(received_type="keepalive")
+        client.socket.transport.abort()
+        async with service.reconnect(client) as greeting:
+            assert (greeting["resumed"], greeting["reason"]) == (False, "unknown_token")
+
+
+async def test_those_who_wait_for_their_client_make_room_the_oldest_first(start: Serve, dify: StandInDify) -> None:
+    service = await start(max_sessions=3)
+    dify.will(answer("One", hang()))
+    async with service.connect() as asking, service.connect() as older, service.connect() as newer:
+        await asking.say("What is RAG?")
+        await asking.until(content="One")
+        for client in (older, newer):
+            await client.settle_in()
+        for client in (asking, older, newer):
+            await lost(service, client)
+        # The newcomer takes the place of the older one, and that one, in vain, the place of the newer.
+        async with service.connect(), service.reconnect(older) as greeting:
+            assert greeting["reason"] == "unknown_token"
+            async with service.reconnect(asking) as greeting:
+                assert greeting["resumed"] is True
+                with pytest.raises(InvalidStatus):
+                    await connect(service.ws_url, proxy=None)
+
+
+async def test_many_who_connect_and_leave_take_nobodys_place(start: Serve) -> None:
+    service = await start(max_sessions=5)
+    async with service.connect() as client:
+        await client.settle_in()
+        await lost(service, client)
+        for _ in range(20):
+            async with service.connect() as passing:
+                passing.socket.transport.abort()
+        async with service.reconnect(client) as greeting:
+            assert greeting["resumed"] is True
+
+
+async def test_a_stranger_takes_nobodys_place(start: Serve) -> None:
+    secret = "s" * 32
+    service = await start(max_sessions=1, jwt_secret=secret)
+    token = jwt.encode({"sub": "someone", "tenant": "acme", "exp": time.time() + 3600}, secret)
+    async with open_client(f"{service.ws_url}?token={token}") as client:
+        await client.settle_in()
+        await lost(service, client)
+        with pytest.raises(InvalidStatus):
+            async with connect(service.ws_url, proxy=None):
+                pass
+        async with service.reconnect(client, token=token) as greeting:
+            assert greeting["resumed"] is True
+
+
+async def test_under_the_limit_of_a_tenant_only_its_own_make_room(start: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "tenants.toml"
+    tokens = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("acme", "shop")}
+    entry = '[[tenants]]\nname = "{}"\ntoken_sha256 = "{}"\nmax_sessions = 1\n'
+    file.write_text("".join(entry.format(*item) for item in tokens.items()))
+    service = await start(auth_tokens_file=file)
+    async with open_client(f"{service.ws_url}?token=shop") as shop, open_client(f"{service.ws_url}?token=acme") as acme:
+        for client in (shop, acme):
+            await client.settle_in()
+            await lost(service, client)
+        newcomer, back = open_client(f"{service.ws_url}?token=acme"), service.reconnect(shop, token="shop")
+        async with newcomer, back as greeting:
+            assert greeting["resumed"] is True
+
+
+async def test_a_service_without_a_free_place_is_not_ready(start: Serve) -> None:
+    service = await start(max_sessions=1)
+    async with service.connect() as client, httpx.AsyncClient(trust_env=False, verify=False) as http:
+        ready = await http.get(f"{service.http_url}/health/ready")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "full")
+        await client.settle_in()
+        await lost(service, client)
+        assert (await http.get(f"{service.http_url}/health/ready")).status_code == 200
+
+
+async def test_an_address_may_have_so_many_connections(start: Serve) -> None:
+    service = await start(connections_per_address=2)
+    async with service.connect(), service.connect():
+        with pytest.raises(InvalidStatus) as refused:
+            async with service.connect():
+                pass
+        assert refused.value.response.status_code == 429
+        assert int(refused.value.response.headers["Retry-After"]) > 0
+        elsewhere = {"additional_headers": {"X-Forwarded-For": "192.0.2.7"}}  # 127.0.0.1 is a proxy that is believed
+        async with service.connect(**elsewhere):
+            pass
+    async with service.connect():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_of_ipv6_is_as_large_as_a_subscriber_has_it(address: str, whose: str) -> None:
+    assert address_of({"client": (address, 1)}) == whose
+    assert address_of({}) == ""
 
 
 async def test_many_who_come_at_once_do_not_get_past_the_limit(start: Serve) -> None:

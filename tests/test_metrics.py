@@ -187,6 +187,7 @@ async def test_frames_that_a_client_does_not_read_are_shown(start: Serve, dify: 
 async def test_a_session_that_waits_for_its_client_and_its_return_are_shown(start: Serve) -> None:
     service = await start()
     async with service.connect() as client:
+        await client.settle_in()
         await lose(client)
         await parked(service)
         page = await scrape(service)

@@ -150,6 +150,7 @@ async def test_a_second_holder_takes_over_and_the_first_is_told(start: Serve) ->
 async def test_a_token_is_void_once_its_successor_is_used(start: Serve) -> None:
     service = await start()
     async with service.connect() as client:
+        await client.settle_in()
         first = client.token
         await lose(client)
         async with service.reconnect(client) as greeting:
@@ -170,6 +171,7 @@ async def test_a_token_is_void_once_its_successor_is_used(start: Serve) -> None:
 async def test_a_token_stays_good_however_many_greetings_get_lost(start: Serve) -> None:
     service = await start()
     async with service.connect() as client:
+        await client.settle_in()
         held = client.token
         await lose(client)
         for _ in range(4):
@@ -200,6 +202,7 @@ async def test_a_token_stays_good_however_many_greetings_get_lost(start: Serve) 
 async def test_what_cannot_be_given_back_is_said(start: Serve, query: dict[str, Any], reason: str) -> None:
     service = await start()
     async with service.connect() as client:
+        await client.settle_in()
         await lose(client)
         async with service.reconnect(client, **query) as greeting:
             assert (greeting["resumed"], greeting["reason"], greeting["seq"]) == (False, reason, 1)
@@ -264,6 +267,7 @@ async def test_a_session_nobody_comes_back_to_ends_and_stops_its_answer(start: S
 async def test_who_comes_back_while_the_process_stands_still_is_not_too_late(start: Serve) -> None:
     service = await start(resume_seconds=2)
     async with service.connect() as client:
+        await client.settle_in()
         await lose(client)
         await parked(service)
         # Between the knock at the door and the moment it is heard, much more time goes by than the session waits.

@@ -117,6 +117,7 @@ class SessionState:
         self._fixed_inputs = fixed_inputs or {}
         self._life = Lifetime(settings)
         self._queries = 0
+        self._is_configured = False
         self._on_new_question: OnNewQuestion = settings.on_new_question
         self._attention = Attention()
         self._inputs: dict[str, Any] = dict(self._fixed_inputs)
@@ -260,6 +261,7 @@ class SessionState:
                 assert_never(message)
 
     def _configure(self, message: Configure) -> None:
+        self._is_configured = True
         if message.on_new_question is not None:
             self._on_new_question = message.on_new_question
         if message.auto_detect is not None:
@@ -276,6 +278,11 @@ class SessionState:
     @property
     def is_ending(self) -> bool:
         return self._life.ending is not None
+
+    @property
+    def is_blank(self) -> bool:
+        """Nothing final was heard, asked or configured: who comes back misses nothing in a new session."""
+        return not self._queries and not self._is_configured and self._listener.last_final is None
 
     def wind_down(self, ending: Ending, now: float) -> list[Effect]:
         """Take no more questions, let the running answer finish until `ending.at`, and close."""

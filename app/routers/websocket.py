@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import time
 import uuid
@@ -43,7 +44,8 @@ class RealtimeAsr:
         websocket = WebSocket(scope, receive, send)
         runtime = runtime_of(websocket)
         with suppress(WebSocketDisconnect):
-            async with runtime.sessions.attending():
+            address = address_of(scope)
+            async with runtime.sessions.attending(address):
                 identity = runtime.gate.admit(scope["headers"], scope["subprotocols"], scope["query_string"])
                 if identity is Refusal.FOREIGN_ORIGIN:
                     runtime.metrics.refused.labels("foreign_origin").inc()
@@ -51,11 +53,18 @@ class RealtimeAsr:
                     return
                 tenant = identity.tenant if isinstance(identity, Identity) else None
                 token = websocket.query_params.get("resume_token")
-                reason = runtime.sessions.unavailable(token, None if tenant is None else tenant.name)
+                is_known = isinstance(identity, Identity)
+                limit = runtime.settings.connections_per_address
+                reason: str | None
+                if limit and runtime.sessions.of_address(address) > limit:
+                    reason, status = "too_many_connections", 429
+                else:
+                    name = None if tenant is None else tenant.name
+                    reason, status = runtime.sessions.unavailable(token, name, may_take_place=is_known), 503
                 if reason is not None:
                     runtime.metrics.refused.labels(reason).inc()
                     headers = {"Retry-After": str(RETRY_AFTER)}
-                    await websocket.send_denial_response(JSONResponse({"reason": reason}, 503, headers))
+                    await websocket.send_denial_response(JSONResponse({"reason": reason}, status, headers))
                     return
                 await websocket.accept(choose_subprotocol(scope["subprotocols"]))
                 if isinstance(identity, Identity):
@@ -88,7 +97,9 @@ class _Visit:
         else:
             # The session that could not be given back is over, though its tasks may still be ending.
             replaced = 1 if found in {"frames_lost", "unknown_frame"} else 0
-            if not account.has_room(self._runtime.sessions.count(account.name) - replaced):
+            sessions = self._runtime.sessions
+            has_room = account.has_room(sessions.count(account.name) - replaced)
+            if not has_room and not sessions.make_room(account.name):
                 self._runtime.metrics.refused.labels("session_limit").inc()
                 await self._websocket.send_text(SessionLimit().to_json())
                 await self._websocket.close(SESSION_LIMIT_CLOSE, "SESSION_LIMIT")
@@ -183,3 +194,18 @@ class _Visit:
 
 def _number(text: str | None) -> int:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def address_of(scope: Scope) -> str:
+    """Whose connection it is: an IPv4 address, or the network of 64 bits that one subscriber of IPv6 has."""
+    client = scope.get("client")
+    if client is None:
+        return ""
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return str(client[0])
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
