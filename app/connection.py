@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from app.archive import FrameLog
-
-SLOW_CONSUMER = 1013
+from app.codes import CloseCode
 
 
 class Connection:
@@ -29,7 +28,7 @@ class Connection:
         greeting: str | None = None,
     ) -> None:
         self.position = position
-        self.close_code: int | None = None
+        self.close_code: CloseCode | None = None
         self.close_reason = ""
         self.is_stuck = False
         self._log = log
@@ -71,7 +70,7 @@ class Connection:
             if not scope.expired():
                 raise
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """Take no more from the client; what is unsent may still be sent."""
         if self.close_code is None:
             self.close_code, self.close_reason = code, reason

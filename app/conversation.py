@@ -12,8 +12,9 @@ from contextvars import copy_context
 
 from app import logs
 from app.archive import Record
+from app.codes import CloseCode, ErrorCode
 from app.config import Settings
-from app.connection import SLOW_CONSUMER, Connection
+from app.connection import Connection
 from app.errors import (
     ClientError,
     InvalidJson,
@@ -26,7 +27,7 @@ from app.errors import (
 )
 from app.limits import MessageLimit, QueryLimits
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
-from app.models.lifetime import RESTART, Ending
+from app.models.lifetime import Ending
 from app.models.messages import FinalAnswer, ServerMessage, Timing, read
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
@@ -34,10 +35,6 @@ from app.services.text_utils import split_event
 from app.session_metrics import Observer, Observers
 
 logger = logging.getLogger(__name__)
-
-FLOODED = 1008
-FAILED = 1011
-TAKEN_OVER = 4409
 
 # After a standstill of the process of this length, as much longer a session waits for its client, in seconds.
 LATE_SECONDS = 1.0
@@ -52,7 +49,7 @@ class ClientLeft(Exception):
 
     @property
     def is_for_good(self) -> bool:
-        return self.code == 1000
+        return self.code == CloseCode.STOPPED
 
 
 class Conversation:
@@ -98,7 +95,7 @@ class Conversation:
                 await self._over.wait()
         finally:
             # A bug has broken the group: then this is the end, too.
-            self._leave_off(FAILED, "INTERNAL_ERROR")
+            self._leave_off(CloseCode.FAILED, ErrorCode.INTERNAL_ERROR)
 
     @property
     def is_over(self) -> bool:
@@ -114,7 +111,7 @@ class Conversation:
         """Frames that wait for the client to read."""
         return 0 if self._connection is None else self._connection.unread
 
-    def end(self, code: int = TAKEN_OVER, reason: str = "") -> None:
+    def end(self, code: CloseCode = CloseCode.TAKEN_OVER, reason: str = "") -> None:
         """End it without a word: nobody comes back for it, or there is no time left."""
         if (effect := self.session.disconnect(time.monotonic())) is not None:
             self._cancel(effect)
@@ -130,7 +127,7 @@ class Conversation:
             self._arm()
             self._tasks.create_task(self._flush())
 
-    def _leave_off(self, code: int, reason: str) -> None:
+    def _leave_off(self, code: CloseCode, reason: str) -> None:
         self._over.set()
         self.record.close()
         for timer in (self._timer, self._parked_until):
@@ -152,7 +149,7 @@ class Conversation:
         self._take_over(connection)
         self._observers.attended()
         if self.is_over:  # it has ended in the meantime
-            connection.close(RESTART, "draining")
+            connection.close(CloseCode.RESTART, "draining")
         logs.session_id.set(self.session.session_id)
         self._arm()
         is_for_good = False
@@ -169,7 +166,7 @@ class Conversation:
     def _take_over(self, connection: Connection) -> None:
         former, self._connection = self._connection, connection
         if former is not None:
-            former.close(TAKEN_OVER, "another connection took over")
+            former.close(CloseCode.TAKEN_OVER, "another connection took over")
             former.leave()
         if self._parked_until is not None:
             self._parked_until.cancel()
@@ -223,7 +220,7 @@ class Conversation:
         except ClientError as error:
             effects = self.session.refuse(error, now)
             if self._messages.is_flooded(now):
-                effects += self.session.wind_down(Ending("rate_limited", FLOODED, now), now)
+                effects += self.session.wind_down(Ending("rate_limited", CloseCode.FLOODED, now), now)
             return effects
         except Exception as bug:
             return self.session.report_bug(bug)
@@ -290,7 +287,7 @@ class Conversation:
 
     def _give_up(self, connection: Connection) -> None:
         """Close a connection whose client does not read; the session waits for it to come back."""
-        connection.close(SLOW_CONSUMER, "SLOW_CONSUMER")
+        connection.close(CloseCode.SLOW_CONSUMER, ErrorCode.SLOW_CONSUMER)
         self._detach(connection)
         for effect in self.session.too_slow():
             self._write(effect.frame)

@@ -1,9 +1,11 @@
-"""Every error the service can report, each with the code that clients match on."""
+"""What can go wrong, as exceptions, each with its code: of an `error` frame (`codes.py`) or of a failed answer."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, ClassVar, Literal
+
+from app.codes import ErrorCode
 
 Phase = Literal["connect", "first_text", "stall", "total"]
 
@@ -11,7 +13,7 @@ Phase = Literal["connect", "first_text", "stall", "total"]
 class ServiceError(Exception):
     """The root of all coded errors. A code is part of the wire protocol: it is never renamed."""
 
-    code: ClassVar[str] = "INTERNAL_ERROR"
+    code: ClassVar[str] = ErrorCode.INTERNAL_ERROR
 
 
 class StartError(ServiceError):
@@ -24,6 +26,7 @@ class StartError(ServiceError):
 class ClientError(ServiceError):
     """The sender's fault: answered with one `error` frame; the session goes on."""
 
+    code: ClassVar[ErrorCode]
     retry_after_ms: int | None = None
 
     def __init__(self, message: str, *, details: dict[str, Any] | None = None, message_id: str | None = None) -> None:
@@ -34,29 +37,29 @@ class ClientError(ServiceError):
 
 
 class InvalidJson(ClientError):
-    code = "INVALID_JSON"
+    code = ErrorCode.INVALID_JSON
 
 
 class InvalidMessage(ClientError):
-    code = "INVALID_MESSAGE"
+    code = ErrorCode.INVALID_MESSAGE
 
 
 class UnsupportedType(ClientError):
-    code = "UNSUPPORTED_TYPE"
+    code = ErrorCode.UNSUPPORTED_TYPE
 
 
 class UnknownAction(ClientError):
-    code = "UNKNOWN_ACTION"
+    code = ErrorCode.UNKNOWN_ACTION
 
 
 class MessageTooLarge(ClientError):
-    code = "MESSAGE_TOO_LARGE"
+    code = ErrorCode.MESSAGE_TOO_LARGE
 
 
 class RateLimited(ClientError):
     """More than `MESSAGES_PER_SECOND`; `seconds` until the next message is taken."""
 
-    code = "RATE_LIMITED"
+    code = ErrorCode.RATE_LIMITED
 
     def __init__(self, seconds: float) -> None:
         super().__init__("Too many messages: this one was not read.")
@@ -81,6 +84,8 @@ class RagError(ServiceError):
 
 
 class RagNotConfigured(RagError):
+    """The service has no Dify key."""
+
     code = "RAG_NOT_CONFIGURED"
     sentence = "This service is not connected to a knowledge base yet."
     sentence_zh = "本服务尚未连接知识库。"
@@ -113,6 +118,8 @@ class RagUnavailable(RagError):
 
 
 class RagRateLimited(RagError):
+    """The provider gets too many questions."""
+
     code = "RAG_RATE_LIMITED"
     retryable = True
     sentence = "The knowledge base is receiving too many questions. Please try again in a moment."
@@ -120,7 +127,7 @@ class RagRateLimited(RagError):
 
 
 class TooManyQuestions(RagError):
-    """More than `QUERIES_PER_MINUTE`, of the session or of its tenant: the provider was not asked."""
+    """More than `QUERIES_PER_MINUTE`, of the session or of its tenant: `retry_after_ms` says when to ask again."""
 
     code = "RATE_LIMITED"
     retryable = True

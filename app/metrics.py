@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from app import __version__
+from app.codes import CloseCode, ErrorCode
 from app.config import Settings
 from app.errors import RagError, StartError
 from app.models.messages import NotResumed
@@ -27,8 +28,9 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 13, 
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 CHARACTERS = (50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
 
-# A client may close with any code it likes: what is not here is `other`.
-CLOSE_CODES = frozenset({1000, 1001, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 4401, 4408, 4409, 4429})
+# Of the other side come also 1001 (a page goes), 1005 (no code) and 1006 (lost). A client may close with any code it
+# likes: what is not here is `other`.
+CLOSE_CODES = frozenset({*CloseCode, 1001, 1005, 1006})
 
 # Requests that the edge refuses before the service sees them.
 EDGE = ("malformed", "too_large", "too_slow")
@@ -132,7 +134,7 @@ class Metrics:
             self.speculations.labels(result)
         for code in CLOSE_CODES:
             self.closed.labels(str(code))
-        self.errors.labels("INTERNAL_ERROR")
+        self.errors.labels(ErrorCode.INTERNAL_ERROR)
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"realtime_rag_{name}", f"{help}.", labels, registry=self.registry)

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from app.archive import Archive, Record
+from app.codes import CloseCode
 from app.config import Settings
 from app.conversation import Conversation
 from app.limits import Slots
-from app.models.lifetime import RESTART, Ending
+from app.models.lifetime import Ending
 
 logger = logging.getLogger(__name__)
 
@@ -178,14 +179,14 @@ class Sessions:
             self._drain_scope.reschedule(asyncio.get_running_loop().time() + CLOSING_SECONDS)
 
     def _wind_down(self, seconds: float) -> None:
-        ending = Ending("draining", RESTART, time.monotonic() + seconds)
+        ending = Ending("draining", CloseCode.RESTART, time.monotonic() + seconds)
         for conversation, _ in list(self._conversations.values()):
             conversation.wind_down(ending)
 
     async def aclose(self) -> None:
         """End everything that still lives; a provider that does not let go is left behind."""
         for conversation, _ in list(self._conversations.values()):
-            conversation.end(RESTART, "draining")
+            conversation.end(CloseCode.RESTART, "draining")
         if self._lives:
             _, left = await asyncio.wait(self._lives, timeout=CLOSING_SECONDS)
             if left:

@@ -28,7 +28,7 @@ ROWS = [
     ["app.metrics"],
     ["app.models"],
     ["app.logs"],
-    ["app.config", "app.errors", "app.limits", "app.origins"],
+    ["app.codes", "app.config", "app.errors", "app.limits", "app.origins"],
     ["app"],
 ]
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from app.codes import CloseCode
 from tests.conftest import Serve
 from tests.service import ROOT
 
@@ -98,6 +99,15 @@ def test_the_vendored_files_are_of_the_versions_that_are_named() -> None:
     ):
         assert version in (STATIC / "vendor" / name).read_text(encoding="utf-8")[:300]
         assert (STATIC / "vendor" / f"{name.partition('.')[0]}.LICENSE.txt").is_file()
+
+
+def test_the_client_stays_away_after_the_codes_that_are_final() -> None:
+    code = (STATIC / "client.js").read_text(encoding="utf-8")
+    (final,) = re.findall(r"FINAL_CODES = new Set\(\[(.*?)\]\)", code)
+    # Of its own side come 1002, 1003 and 1010 as well: what it sent, or asked for, is no WebSocket of this protocol.
+    assert set(map(int, final.split(", "))) == {code for code in CloseCode if code.is_final} | {1002, 1003, 1010}
+    words = (STATIC / "i18n.js").read_text(encoding="utf-8")
+    assert {int(code) for code in re.findall(r'"closed\.(\d+)"', words)} <= set(CloseCode)
 
 
 def test_the_pages_say_after_which_codes_the_client_stays_away() -> None:

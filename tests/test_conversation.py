@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from app.archive import LocalArchive
+from app.codes import CloseCode
 from app.config import Settings
 from app.connection import Connection
 from app.conversation import Conversation
@@ -327,7 +328,7 @@ async def test_a_question_that_comes_with_the_end_of_its_session_is_not_asked() 
 
 
 async def test_a_session_that_winds_down_says_nothing_after_its_goodbye() -> None:
-    ending = Ending("draining", 1012, 0)
+    ending = Ending("draining", CloseCode.RESTART, 0)
     frames, _ = await end_as_a_message_comes(lambda conversation: conversation.wind_down(ending))
     assert [frame["seq"] for frame in frames] == [1, 2, 3]
     assert frames[-1]["stage"] == "closed"

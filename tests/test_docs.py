@@ -32,7 +32,6 @@ from prometheus_client.metrics import MetricWrapperBase
 from app import (
     __main__,
     config,
-    connection,
     conversation,
     errors,
     main,
@@ -42,13 +41,13 @@ from app import (
     sessions,
     tracing,
 )
+from app.codes import CloseCode, ErrorCode
 from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
 from app.lifecycle.server import TRY
-from app.metrics import CLOSE_CODES, Metrics
+from app.metrics import Metrics
 from app.models import lifetime, listening, messages, session, verdicts
-from app.routers import websocket
 from app.routers.health import Health
 from app.services import providers, trust
 from app.services.local import knowledge
@@ -438,14 +437,12 @@ def tree_of(module: ModuleType) -> ast.AST:
     return ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
 
 
-def codes_of_messages() -> set[str]:
-    codes = set(codes_of(errors.ClientError)) | {text for place, text in strings_of_session() if place == "_error"}
-    return codes | {messages.Unauthorized().code, messages.SessionLimit().code}
-
-
 def test_every_code_of_a_message_is_in_the_protocol() -> None:
-    documented = {name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")}
-    assert {code for code in documented if code.isupper() and not code.startswith("RAG_")} == codes_of_messages()
+    documented = [name.strip("`") for name in first_cells(DOCS / "protocol.md", "code")]
+    of_answers = codes_of(errors.RagError).keys() - {"RATE_LIMITED"}
+    assert {code for code in documented if code.isupper()} - of_answers == set(ErrorCode)
+    assert {error.code for error in codes_of(errors.ClientError).values()} <= set(ErrorCode)
+    assert {messages.Unauthorized().code, messages.SessionLimit().code} <= set(ErrorCode)
 
 
 def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
@@ -464,18 +461,7 @@ def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
 
 def test_every_close_code_is_in_the_protocol() -> None:
     rows = re.findall(r"^\| (\d{4}) \|", read(DOCS / "protocol.md"), re.MULTILINE)
-    own = {
-        1000,  # after `stop`
-        conversation.FLOODED,
-        conversation.FAILED,
-        conversation.TAKEN_OVER,
-        connection.SLOW_CONSUMER,
-        lifetime.RESTART,
-        session.IDLE_TIMEOUT,
-        messages.UNAUTHORIZED_CLOSE,
-        websocket.SESSION_LIMIT_CLOSE,
-    }
-    assert set(map(int, rows)) == own | {1007, 1009}  # of the WebSocket library
+    assert sorted(map(int, rows)) == sorted(CloseCode)
 
 
 def test_every_code_can_be_looked_up_when_there_is_trouble() -> None:
@@ -484,7 +470,7 @@ def test_every_code_can_be_looked_up_when_there_is_trouble() -> None:
     assert closes == re.findall(r"^\| (\d{4}) \|", read(protocol), re.MULTILINE)
     of_answers = set(map(ticked, codes_of(errors.RagError)))
     assert set(first_cells(page, "code of an answer")) == of_answers
-    assert set(first_cells(page, "code of a message")) == set(map(ticked, codes_of_messages()))
+    assert set(first_cells(page, "code of a message")) == set(map(ticked, ErrorCode))
 
 
 def test_every_exit_status_can_be_looked_up() -> None:
@@ -666,8 +652,10 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 
 def test_every_close_code_of_ours_is_counted_as_itself() -> None:
-    ours = {int(code) for code in first_cells(DOCS / "protocol.md", "code") if code.isdigit()}
-    assert {1000, 4401} <= ours <= CLOSE_CODES
+    metrics = Metrics(make_settings())
+    for code in CloseCode:
+        metrics.count_close(code)
+        assert metrics.registry.get_sample_value("realtime_rag_connections_closed_total", {"code": str(int(code))}) == 1
 
 
 # A provider of one's own

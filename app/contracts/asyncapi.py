@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from app import __version__, errors
+from app.codes import CloseCode, ErrorCode
 from app.contracts import words
 from app.contracts.examples import examples_of
 from app.contracts.schemas import client_messages, schemas, server_messages, wire
 from app.models.messages import Frame
 
 Document = dict[str, Any]
-_Kind = TypeVar("_Kind", bound=errors.ServiceError)
 _CHANNEL = "realtime"
 _TOKEN = "Only where the service knows tokens. "
 
@@ -89,9 +89,9 @@ def _channel(ws_path: str, models: list[type[Frame]]) -> Document:
         "servers": [{"$ref": "#/servers/service"}],
         "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in models},
         "bindings": {"ws": {"method": "GET", "query": {"type": "object", "properties": query}}},
-        "x-error-codes": message_codes(),
+        "x-error-codes": {code.value: code.meaning for code in ErrorCode},
         "x-answer-error-codes": answer_codes(),
-        "x-close-codes": {str(code): meaning for code, meaning in words.CLOSE_CODES.items()},
+        "x-close-codes": {str(code.value): code.meaning for code in CloseCode},
     }
 
 
@@ -115,24 +115,19 @@ def _message(model: type[Frame]) -> Document:
     return {**message, "examples": examples} if examples else message
 
 
-def message_codes() -> dict[str, str]:
-    """Every code of an `error` frame with what it means."""
-    known = {error.code: " ".join((error.__doc__ or "").split()) for error in _kinds_of(errors.ClientError)}
-    return {**words.MESSAGE_CODES, **{code: text for code, text in known.items() if code not in words.MESSAGE_CODES}}
-
-
 def answer_codes() -> dict[str, Document]:
     """Every code of a failed answer with what it means and whether asking again may help."""
     return {
-        error.code: {
-            "description": words.ANSWER_CODES.get(error.code) or " ".join((error.__doc__ or error.sentence).split()),
-            "retryable": error.retryable,
-        }
+        error.code: {"description": _first_paragraph(error), "retryable": error.retryable}
         for error in _kinds_of(errors.RagError)
     }
 
 
-def _kinds_of(root: type[_Kind]) -> list[type[_Kind]]:
+def _first_paragraph(error: type[errors.RagError]) -> str:
+    return " ".join((error.__doc__ or error.sentence).partition("\n\n")[0].split())
+
+
+def _kinds_of(root: type[errors.RagError]) -> list[type[errors.RagError]]:
     """The error classes of the service itself, not those of a provider of somebody's own."""
     kinds = [kind for direct in root.__subclasses__() for kind in [direct, *_kinds_of(direct)]]
     return [kind for kind in kinds if kind.__module__ == errors.__name__]

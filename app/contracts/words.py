@@ -1,4 +1,4 @@
-"""What the frames, fields and codes mean, in a line each. `docs/protocol.md` tells the rest."""
+"""What the frames and fields mean, in a line each. `docs/protocol.md` tells the rest."""
 
 from __future__ import annotations
 
@@ -78,45 +78,3 @@ FIELDS: Final = {
     "snippet": "The passage, or its beginning.",
 }
 """Of a field: by `Model.field` or `Base.field` first, by name else. What a model says itself counts more."""
-
-MESSAGE_CODES: Final = {
-    "INVALID_JSON": "Not JSON, not an object, or a binary frame.",
-    "INVALID_MESSAGE": "A field that the message needs is missing or of the wrong type; `details.field` names it.",
-    "UNSUPPORTED_TYPE": "There is no message of this `type`.",
-    "UNKNOWN_ACTION": "There is no control of this `action`.",
-    "MESSAGE_TOO_LARGE": "More than `MAX_MESSAGE_BYTES`.",
-    "RATE_LIMITED": "Too many messages; `retry_after_ms` says when to go on.",
-    "NO_FINAL_ASR": "`instant_query` without `text` before any final chunk.",
-    "EMPTY_QUESTION": "A final chunk or an `instant_query` without text.",
-    "INTERNAL_ERROR": "A fault of the service; its log tells more.",
-    "DRAINING": "The service shuts down and takes no more questions.",
-    "UNAUTHORIZED": "The token is missing or wrong. The frame has no `session_id` and no `seq`; close 4401 follows.",
-    "SESSION_LIMIT": "Too many sessions; close 4429 follows.",
-    "SLOW_CONSUMER": "The client reads too slowly; close 1013 follows.",
-    "IDLE_TIMEOUT": "The client has been silent for `IDLE_SECONDS`; close 4408 follows.",
-}
-
-ANSWER_CODES: Final = {
-    "RATE_LIMITED": "Too many questions; `retry_after_ms` says when to ask again.",
-    "RAG_NOT_CONFIGURED": "The service has no Dify key.",
-    "RAG_TIMEOUT": "The backend did not answer in time; `phase` says which deadline passed.",
-    "RAG_UNAVAILABLE": "The backend cannot be reached, or answers with a 5xx, a redirect or a proxy's page.",
-    "RAG_RATE_LIMITED": "The backend gets too many questions.",
-    "RAG_REJECTED": "The backend refuses the question: a wrong key, or another 4xx.",
-    "RAG_FAILED": "The backend took the question, then reported a failure or answered with nothing.",
-    "RAG_BROKEN_STREAM": "The answer was cut off after it had begun.",
-}
-
-CLOSE_CODES: Final = {
-    1000: "After `stop`.",
-    1007: "A text frame is not UTF-8.",
-    1008: "`RATE_LIMITED` went on for too long.",
-    1009: "A message is larger than twice `MAX_MESSAGE_BYTES`.",
-    1011: "No pong came in time.",
-    1012: "The service shuts down: connect again.",
-    1013: "`SLOW_CONSUMER`: connect again.",
-    4401: "`UNAUTHORIZED`: another token is needed.",
-    4408: "`IDLE_TIMEOUT`.",
-    4409: "Another connection took the session over.",
-    4429: "`SESSION_LIMIT`: try later.",
-}

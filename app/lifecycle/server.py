@@ -19,6 +19,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
+from app.codes import CloseCode, ErrorCode
 from app.config import Settings, reachable
 from app.limits import TokenBucket
 from app.main import build_app
@@ -240,13 +241,13 @@ class Socket(WebSocketsSansIOProtocol):
             rate = self.app_state["runtime"].settings.messages_per_second
             self._limit = TokenBucket(rate, burst=2 * rate)
         if self._limit.take(self.loop.time()):
-            self._hang_up(1008, "RATE_LIMITED")
+            self._hang_up(CloseCode.FLOODED, ErrorCode.RATE_LIMITED)
 
     # Leaving
 
     def keepalive_timeout(self) -> None:
         self.pong_timer = self.pending_ping_payload = None
-        self._hang_up(1011, "keepalive ping timeout")
+        self._hang_up(CloseCode.FAILED, "keepalive ping timeout")
 
     def _hang_up(self, code: int, reason: str) -> None:
         """Close at once; the close frame is read by who reads."""

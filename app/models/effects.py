@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.codes import CloseCode
 from app.models.answers import Question
 from app.models.messages import ServerMessage, Timing
 
@@ -32,7 +33,7 @@ class CancelQuery:
 class Close:
     """End the session, and close its connection with this WebSocket code; nothing follows."""
 
-    code: int
+    code: CloseCode
     reason: str
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from app.codes import CloseCode
 from app.config import Settings
-from app.models.messages import UNAUTHORIZED_CLOSE
-
-RESTART = 1012
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +14,7 @@ class Ending:
     """An end that lets the running answer finish until `at`; `reason` and `code` are what the client is told."""
 
     reason: str
-    code: int
+    code: CloseCode
     at: float
 
 
@@ -55,7 +53,7 @@ class Lifetime:
     def ending_of_age(self, now: float) -> Ending | None:
         """What ends a session that is too old, or whose proof has expired; None before."""
         if now >= self.expires_at:
-            return Ending("token_expired", UNAUTHORIZED_CLOSE, now + self._drain_seconds)
+            return Ending("token_expired", CloseCode.UNAUTHORIZED, now + self._drain_seconds)
         if now >= self._old_at:
-            return Ending("too_old", RESTART, now + self._drain_seconds)
+            return Ending("too_old", CloseCode.RESTART, now + self._drain_seconds)
         return None

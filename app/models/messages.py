@@ -388,6 +388,4 @@ class SessionLimit(Frame):
         return self.model_dump_json()
 
 
-UNAUTHORIZED_CLOSE = 4401
-
 ServerMessage = Ack | Status | Answer | FinalAnswer | Error

@@ -8,6 +8,7 @@ from typing import Any, Literal, assert_never
 
 import regex
 
+from app.codes import CloseCode, ErrorCode
 from app.config import Settings
 from app.errors import ClientError, RagError, RagFailed
 from app.models.answers import (
@@ -49,8 +50,6 @@ from app.models.verdicts import Verdict
 # How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
 MAX_SPECULATIONS = 2
 MAX_HELD_CHARS = 100_000
-
-IDLE_TIMEOUT = 4408
 
 _HAN = regex.compile(r"\p{Han}")
 
@@ -147,7 +146,7 @@ class SessionState:
     def _status(self, stage: Stage, **fields: Any) -> Send:
         return self._send(Status(session_id=self.session_id, seq=self._seq + 1, stage=stage, **fields))
 
-    def _error(self, code: str, message: str, **fields: Any) -> Send:
+    def _error(self, code: ErrorCode, message: str, **fields: Any) -> Send:
         seq = self._seq + 1
         return self._send(Error(session_id=self.session_id, seq=seq, code=code, message=message, **fields))
 
@@ -205,12 +204,12 @@ class SessionState:
 
     def too_slow(self) -> list[Send]:
         """The client does not read: said in the log of frames, for when it comes back."""
-        return [self._error("SLOW_CONSUMER", "The connection was closed: too much was unread.", retryable=True)]
+        return [self._error(ErrorCode.SLOW_CONSUMER, "The connection was closed: too much was unread.", retryable=True)]
 
     def report_bug(self, bug: Exception) -> list[Effect]:
         """Tell the client that the service failed, and nothing of how."""
         text = "Something went wrong in the service; the session goes on."
-        return [LogBug(bug), self._error("INTERNAL_ERROR", text)]
+        return [LogBug(bug), self._error(ErrorCode.INTERNAL_ERROR, text)]
 
     def disconnect(self, now: float) -> CancelQuery | None:
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
@@ -303,8 +302,8 @@ class SessionState:
         if self.query is not None:
             self._life.heard(now)  # who waits for an answer, or reads one, is there
             return []
-        error = self._error("IDLE_TIMEOUT", "Nothing was heard for a long time.", retryable=True)
-        return [error, *self._end(Ending("idle_timeout", IDLE_TIMEOUT, now), now)]
+        error = self._error(ErrorCode.IDLE_TIMEOUT, "Nothing was heard for a long time.", retryable=True)
+        return [error, *self._end(Ending("idle_timeout", CloseCode.IDLE_TIMEOUT, now), now)]
 
     def _end(self, ending: Ending, now: float) -> list[Effect]:
         closed = [*self._interrupt(ending.reason, now), self._status("closed", reason=ending.reason, note="Goodbye.")]
@@ -312,7 +311,7 @@ class SessionState:
 
     def _refuse_to_ask(self, message_id: str | None = None) -> list[Effect]:
         text = "This session is about to end: no more questions are taken."
-        return [self._error("DRAINING", text, retryable=True, id=message_id)]
+        return [self._error(ErrorCode.DRAINING, text, retryable=True, id=message_id)]
 
     # From chunk to question
 
@@ -358,7 +357,7 @@ class SessionState:
         if self._reported_empty:
             return []
         self._reported_empty = True
-        return [self._error("EMPTY_QUESTION", "A final chunk came without text.", id=chunk.id)]
+        return [self._error(ErrorCode.EMPTY_QUESTION, "A final chunk came without text.", id=chunk.id)]
 
     def _unanswered(self) -> list[Segment]:
         """The segments of the running question while none of its answer has left."""
@@ -545,7 +544,7 @@ class SessionState:
                 self._paused = False
                 return [*effects, self._status("listening", reason="reset", note="Everything is forgotten.")]
             case "stop":
-                return self._end(Ending("stopped", 1000, now), now)
+                return self._end(Ending("stopped", CloseCode.STOPPED, now), now)
             case "instant_query":
                 return self._instant_query(message, now)
             case action:
@@ -557,9 +556,9 @@ class SessionState:
         if message.text is not None:
             text = _said(message.text)
             if not text:
-                return [self._error("EMPTY_QUESTION", "The instant query has no text.", id=message.id)]
+                return [self._error(ErrorCode.EMPTY_QUESTION, "The instant query has no text.", id=message.id)]
         elif (last := self._listener.last_final) is None:
-            return [self._error("NO_FINAL_ASR", "Nothing final has been heard yet.", id=message.id)]
+            return [self._error(ErrorCode.NO_FINAL_ASR, "Nothing final has been heard yet.", id=message.id)]
         else:
             text = last.text
             self._listener.transcript.drop([last])

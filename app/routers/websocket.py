@@ -15,19 +15,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.accounts import Account
 from app.archive import Record
+from app.codes import CloseCode, ErrorCode
 from app.connection import Connection
 from app.conversation import ClientLeft, Conversation
 from app.dependencies import Runtime, runtime_of
 from app.identity import Identity, Refusal, choose_subprotocol
 from app.limits import QueryLimits, TokenBucket
 from app.models.effects import Effect
-from app.models.messages import UNAUTHORIZED_CLOSE, NotResumed, SessionLimit, Unauthorized
+from app.models.messages import NotResumed, SessionLimit, Unauthorized
 from app.models.session import SessionState
 from app.services.question_detector import judge
 from app.session_metrics import Observer, SessionMetrics
 from app.tracing import SessionTrace
-
-SESSION_LIMIT_CLOSE = 4429
 
 # When a client that was not let in may try again, in seconds.
 RETRY_AFTER = 5
@@ -72,7 +71,7 @@ class RealtimeAsr:
                 else:
                     runtime.metrics.refused.labels("unauthorized").inc()
                     await websocket.send_text(Unauthorized().to_json())
-                    await websocket.close(UNAUTHORIZED_CLOSE, "UNAUTHORIZED")
+                    await websocket.close(CloseCode.UNAUTHORIZED, ErrorCode.UNAUTHORIZED)
 
 
 class _Visit:
@@ -102,7 +101,7 @@ class _Visit:
             if not has_room and not sessions.make_room(account.name):
                 self._runtime.metrics.refused.labels("session_limit").inc()
                 await self._websocket.send_text(SessionLimit().to_json())
-                await self._websocket.close(SESSION_LIMIT_CLOSE, "SESSION_LIMIT")
+                await self._websocket.close(CloseCode.SESSION_LIMIT, ErrorCode.SESSION_LIMIT)
                 return
             conversation, position, greeting = await self._open(account), 0, None
             resume_token = conversation.record.issue() if self._settings.resume_seconds else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.codes import CloseCode
 from app.errors import RagError, RagTimeout, RagUnavailable
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
@@ -247,7 +248,7 @@ def test_stop_drops_the_pending_question_and_closes() -> None:
     session.receive(final("One?"), now=1)
     session.receive(final("Two?"), now=1)
     effects = session.receive(Control(action="stop"), now=2)
-    assert effects[-1] == Close(1000, "stopped")
+    assert effects[-1] == Close(CloseCode.STOPPED, "stopped")
     assert asked(effects) == []
 
 

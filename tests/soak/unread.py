@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.connection import SLOW_CONSUMER
+from app.codes import CloseCode
 from tests.client import Client
 from tests.rules import text_of
 from tests.service import Service
@@ -21,6 +21,7 @@ from tests.standin import events, scripts
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Exchange
 
+SLOW = CloseCode.SLOW_CONSUMER
 PIECE = "The lamps of the hall are lit at dusk, and nobody reads it. " * 270  # 16 KB
 SEND_SECONDS = 1.0
 PATIENCE = 180.0
@@ -91,7 +92,7 @@ async def _late(megabytes: float) -> list[Row]:
                 await client.until(type="status", stage="idle")
     is_whole = greeting["resumed"] and text_of(client.frames) == PIECE * answer.pieces
     return [
-        Row("who reads again once given up is closed with", str(SLOW_CONSUMER), str(code), code == SLOW_CONSUMER),
+        Row("who reads again once given up is closed with", str(SLOW), str(code), code == SLOW),
         Row(f"and gets its {megabytes:g} MB by resume", "whole", "whole" if is_whole else "not whole", is_whole),
     ]
 
