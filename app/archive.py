@@ -93,7 +93,7 @@ class Record(Protocol):
 
 
 class Archive(Protocol):
-    """Keeps records under the keys of their sessions. A shared one would let any process resume a session."""
+    """Keeps records under the keys of their sessions."""
 
     def open(self, key: str) -> Record: ...
 

@@ -19,7 +19,7 @@ LANGUAGES = frozenset({"en", "zh", "ja", "ko", "es", "fr", "de", "it", "und"})
 
 
 class Observer(Protocol):
-    """Somebody who is told what happens in one session, in this order, and changes nothing."""
+    """Somebody who is told what happens in one session, in this order, and has no say in it."""
 
     def attended(self) -> None:
         """A connection of the session begins. Called in its context (`contextvars`)."""

@@ -55,9 +55,10 @@ def make_settings(**values: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serve(settings: Settings) -> AsyncIterator[Service]:
-    """Run the service in this event loop."""
+async def serve(settings: Settings, **options: Any) -> AsyncIterator[Service]:
+    """Run the service in this event loop, with other options of uvicorn than its own if need be."""
     server = make_server(settings)
+    vars(server.config).update(options)
     task = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(PATIENCE):

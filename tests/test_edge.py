@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.uri import parse_uri
 
+from app.codes import CloseCode
+from app.lifecycle.server import make_server
 from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.scrape import scrape
-from tests.service import Service
+from tests.service import Service, make_settings, serve
 
 END = b"\r\n\r\n"
 
@@ -230,6 +232,20 @@ async def connect_raw(service: Service, path: str = "/ws/realtime-asr") -> Async
         assert await status_of(reader) == 101
         await reader.readuntil(END)
         yield Raw(reader, writer)
+
+
+async def test_who_answers_no_ping_is_closed_and_may_come_back() -> None:
+    config = make_server(make_settings()).config
+    assert (config.ws_ping_interval, config.ws_ping_timeout) == (20, 20)
+    async with (
+        serve(make_settings(), ws_ping_interval=0.05, ws_ping_timeout=0.05) as service,
+        connect_raw(service) as raw,
+    ):
+        heard = await raw.reader.read()
+        goodbye = Close(CloseCode.FAILED, "keepalive ping timeout").serialize()
+        assert heard.endswith(Frame(Opcode.CLOSE, goodbye).serialize(mask=False))
+        while (await service.health())["parked"] != 1:
+            pass  # nothing tells when
 
 
 async def test_pings_whose_pongs_nobody_reads_have_a_bound(start: Serve) -> None:

@@ -22,7 +22,7 @@ class StartQuery:
 
 @dataclass(frozen=True, slots=True)
 class CancelQuery:
-    """End the running query and wait until it has ended; `reason` and `timing` are for the log."""
+    """End the running query; only the next one waits until it has ended. `reason` and `timing` are for the log."""
 
     query_id: str
     reason: str

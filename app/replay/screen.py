@@ -13,7 +13,6 @@ from app.replay.score import Score, Spread
 from app.replay.tracker import Frame, Tracker
 
 _DIM, _BOLD, _RED, _GREEN, _CYAN = "2", "1", "31", "32", "36"
-_MARGIN = " " * 10
 # Characters that steer a terminal or turn the direction of what follows.
 _UNSAFE = {"Cc", "Cs"}
 _TURNS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
