@@ -34,7 +34,7 @@ def configure(settings: Settings) -> None:
     """Send every record to standard error in the chosen format; uvicorn's own handlers go."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_add_ids)
-    handler.addFilter(_redact_record)
+    handler.addFilter(_tidy_record)
     is_text = sys.stderr.isatty() if settings.log_format == "auto" else settings.log_format == "text"
     handler.setFormatter(_TextFormatter(TEXT_FORMAT, TIME_FORMAT) if is_text else _json_formatter())
     root = logging.getLogger()
@@ -77,26 +77,42 @@ def redact(text: str) -> str:
     return _TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
 
 
-def _redact_record(record: logging.LogRecord) -> bool:
-    """Take the tokens out of a record, whoever made it: message, further fields and exception."""
+# What would begin a line of its own, or tell a terminal to do something: others choose words that are logged.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+MAX_LINE_CHARS = 4_000
+
+
+def tidy(text: str) -> str:
+    """The text as one line of bounded length, with `***` in the place of every token."""
+    line = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], redact(text))
+    return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"
+
+
+def _tidy_record(record: logging.LogRecord) -> bool:
+    """Tidy a record, whoever made it: message, further fields and every line of an exception."""
     try:
         message = record.getMessage()
     except Exception:  # whatever a foreign `__str__` may raise: logging would print the arguments as they are
         message = f"{record.msg!r} with {record.args!r} cannot be formatted"
-        record.msg, record.args = redact(message), None
-    if (clean := redact(message)) != message:
+        record.msg, record.args = tidy(message), None
+    if (clean := tidy(message)) != message:
         # As a whole: a token may stand half in the message and half in an argument.
         record.msg, record.args = clean, None
     for name, value in vars(record).items():
         if isinstance(value, str):
-            setattr(record, name, redact(value))
+            setattr(record, name, _tidy_lines(value) if name in _MANY_LINES else tidy(value))
     if record.exc_info:
         trace = _TRACES.formatException(record.exc_info)
-        if (clean := redact(trace)) != trace:
+        if (clean := _tidy_lines(trace)) != trace:
             record.exc_info, record.exc_text = None, clean
     return True
 
 
+def _tidy_lines(text: str) -> str:
+    return "\n".join(map(tidy, text.split("\n")))
+
+
+_MANY_LINES = {"exc_text", "stack_info"}
 _TRACES = logging.Formatter()
 
 
@@ -119,6 +135,10 @@ def _json_formatter() -> logging.Formatter:
 
 
 class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        # Only a record begins at the margin, whatever the text of an exception says.
+        return super().format(record).replace("\n", "\n    ")
+
     def formatMessage(self, record: logging.LogRecord) -> str:
         ids = [f"{name}={value}" for name in ("session_id", "query_id") if (value := getattr(record, name, None))]
         return " ".join([super().formatMessage(record), *ids])

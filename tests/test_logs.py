@@ -1,9 +1,10 @@
-"""No token reaches the log, whoever writes the record."""
+"""A record is one line that holds no token, whoever writes it and whatever it quotes."""
 
 from __future__ import annotations
 
 import io
 import logging
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,8 +17,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from app import logs
-from tests.service import make_settings
+from tests.service import Service, make_settings
 from tests.standin.dify import StandInDify
+from tests.standin.scripts import error_event, status
 from tests.test_process import connect_line, service_of, started
 
 SECRET = "planted-0f3c"
@@ -88,6 +90,52 @@ def test_an_exception_loses_its_tokens_and_keeps_the_rest(log: io.StringIO) -> N
     assert SECRET not in text
     assert "ValueError: no such page: /ws?token=***" in text
     assert "KeyError: 'harmless'" in text
+
+
+FORGED = "12:00:00 INFO    app: forged"
+WORDS = f"a\r\n{FORGED}\v\x85\u2028\x1b[2J\x9b1m\u202e\x7f\ud83d" + "x" * 60_000
+
+
+def lines_of(log: str) -> list[str]:
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]", log)
+    return log.removesuffix("\n").split("\n")
+
+
+def test_whatever_words_are_logged_a_record_is_one_line_without_control_characters(log: io.StringIO) -> None:
+    logging.getLogger("some.library").warning("it says %s", WORDS)
+    logging.getLogger("some.library").warning(WORDS, extra={"url": WORDS, "session_id": WORDS})
+    lines = lines_of(log.getvalue())
+    assert len(lines) == 2
+    assert max(map(len, lines)) < 4 * logs.MAX_LINE_CHARS
+    assert "xxx…" in lines[0]
+
+
+def test_the_words_of_an_exception_begin_no_record(log: io.StringIO) -> None:
+    try:
+        raise ValueError(WORDS)
+    except ValueError:
+        logging.getLogger("some.library").exception("it failed", stack_info=True)
+    first, *rest = lines_of(log.getvalue())
+    assert "it failed" in first
+    assert all(line.startswith("    ") for line in rest)
+    assert len(log.getvalue()) < 6 * logs.MAX_LINE_CHARS
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_an_error_code_of_dify_forges_no_line(dify: StandInDify, tmp_path: Path, log_format: str) -> None:
+    code = f"oh\n{FORGED} \x1b[2J" + "x" * 60_000
+    dify.will(error_event(code), status(400, {"code": code, "message": "No.", "status": 400}))
+    settings = {"PORT": "0", "LOG_FORMAT": log_format, "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url}
+    async with started("-m", "app", cwd=tmp_path, **settings) as process:
+        url = (await process.read_until("Connect to")).partition("ws://127.0.0.1:")[2]
+        async with Service(int(url.partition("/")[0])).connect() as client:
+            for text in ("What is RAG?", "And what is not?"):
+                assert "error" in (await client.ask(text))[-2]
+        process.process.send_signal(signal.SIGTERM)
+        await process.rest()
+    told = [line for line in process.lines if "oh" in line and "forged" in line]
+    assert len(told) >= 2
+    assert not [line for line in process.lines if line.startswith(FORGED) or "\x1b" in line or len(line) > 1000]
 
 
 class Unprintable:

@@ -28,7 +28,7 @@ from app.errors import (
 )
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
-from app.services.dify_events import DifyAnswer, SseParser, mend, merge_texts, read_json
+from app.services.dify_events import MAX_CODE_CHARS, DifyAnswer, SseParser, mend, merge_texts, read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport, is_sent
@@ -451,7 +451,7 @@ def _error_of(body: bytes) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", ""
     code, message = error.get("code"), error.get("message")
-    return mend(code) if isinstance(code, str) else "", message if isinstance(message, str) else ""
+    return mend(code[:MAX_CODE_CHARS]) if isinstance(code, str) else "", message if isinstance(message, str) else ""
 
 
 def _retry_after(response: httpx.Response) -> float:

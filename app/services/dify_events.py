@@ -49,6 +49,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # Dify's own are UUIDs. What becomes a segment of a path must not be "..", or lead elsewhere in another way.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MAX_ID_CHARS = 256
+MAX_CODE_CHARS = 100
 
 
 class EventHead(bytes):
@@ -473,7 +474,7 @@ def _problem_of(body: dict[str, Any]) -> str:
 
 
 def _error_said(event: dict[str, Any]) -> str:
-    return f"Dify reports {_text(event, 'code') or 'an error without a code'}"
+    return f"Dify reports {_text(event, 'code')[:MAX_CODE_CHARS] or 'an error without a code'}"
 
 
 def _digest(text: str) -> hashlib.blake2b:
