@@ -26,6 +26,8 @@ class FrameLog:
         """The names of the sessions whose frames these are, and where each begins."""
         self.size = 0
         """Bytes of memory that the frames take."""
+        self.written = 0
+        """Bytes of all frames that there ever were."""
 
     @property
     def end(self) -> int:
@@ -39,7 +41,9 @@ class FrameLog:
     def append(self, frame: str, needed: int) -> None:
         """Add a frame; what stands before the position `needed` may go."""
         self._frames.append(frame)
-        self.size += sys.getsizeof(frame)
+        size = sys.getsizeof(frame)
+        self.size += size
+        self.written += size
         self.trim(needed)
 
     def trim(self, needed: int) -> None:

@@ -199,8 +199,11 @@ class Settings(Address):
         False, description="Ask on a partial that looks like the whole question; shown once a final confirms it."
     )
     context_max_chars: int = Field(600, ge=1, description="Most characters of talk that go with one question.")
-    answer_chunk_chars: int = Field(400, ge=1, description="Most code points in one answer frame.")
+    answer_chunk_chars: int = Field(400, ge=1, le=32_000, description="Most code points in one answer frame.")
     max_message_bytes: int = Field(65_536, ge=256, description="Largest client message in bytes.")
+    segment_max_chars: int = Field(
+        4_000, ge=600, description="Most code points that are kept of one chunk: its last ones."
+    )
     messages_per_second: float = Field(
         100,
         gt=0,
@@ -220,6 +223,11 @@ class Settings(Address):
         1_000,
         ge=10,
         description="Frames that may wait for a client that does not read; then it is closed.",
+    )
+    unread_bytes: int = Field(
+        1_000_000,
+        ge=100_000,
+        description="Bytes of frames that may wait for a client that does not read; then it is closed.",
     )
     send_seconds: Seconds = Field(20, description="Longest time for a client to take one frame.")
     connections_per_address: int = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +34,7 @@ class Connection:
         self.is_stuck = False
         self._log = log
         self._live_from = log.end
+        self._read = log.written
         self._send = send
         self._send_seconds = send_seconds
         self._greeting = greeting
@@ -48,6 +50,11 @@ class Connection:
     def unread(self) -> int:
         """How many frames wait for the client; those it has come back for are no sign that it does not read."""
         return self._log.end - max(self.position, self._live_from)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of the memory for frames waits for the client, counted like `unread`."""
+        return self._log.written - self._read
 
     @property
     def _has_unsent(self) -> bool:
@@ -145,6 +152,8 @@ class Connection:
         while not self._is_gone and (frame := self._log.get(self.position)) is not None:
             # Counted only when it is out: a cancelled send has sent nothing.
             await self._send(frame)
+            if self.position >= self._live_from:
+                self._read += sys.getsizeof(frame)
             self.position += 1
             self._since = time.monotonic()
 

@@ -272,7 +272,9 @@ class Conversation:
                 case Close(code, reason):
                     self._leave_off(code, reason)
         connection = self._connection
-        if connection is not None and connection.unread > self._settings.unread_frames:
+        if connection is not None and (
+            connection.unread > self._settings.unread_frames or connection.unread_bytes > self._settings.unread_bytes
+        ):
             self._give_up(connection)
 
     def _write(self, frame: ServerMessage) -> None:

@@ -317,6 +317,31 @@ async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Se
             assert any(frame.get("code") == "SLOW_CONSUMER" for frame in frames)
 
 
+async def test_frames_that_nobody_reads_are_bounded_in_bytes(start: Serve, dify: StandInDify) -> None:
+    service = await start(unread_frames=100_000, messages_per_second=10_000)
+    dify.will(answer("One", hang()))
+    async with service.connect(max_queue=1, close_timeout=0.1) as client:
+        await client.say("What is RAG?")
+        await client.until(content="One")
+        words = "what is this? " * 250
+        for number in range(3_000):  # each frame holds a question of 8,000 characters
+            await client.say(f"{number} {words}", speaker=str(number % 16))
+        assert await client.close_code() == 1013
+    assert len(client.frames) < 3_000
+
+
+async def test_who_reads_slowly_gets_the_whole_answer_all_the_same(start: Serve, dify: StandInDify) -> None:
+    service = await start(unread_bytes=100_000, unread_frames=10, resume_bytes=100_000, answer_chunk_chars=20_000)
+    dify.will(answer(*["x" * 20_000] * 200))
+    async with service.connect(max_queue=1) as client:
+        await client.say("What is RAG?")
+        await client.until(stage="querying_rag")
+        await dify.asked()
+        frames = await client.until(stage="idle")  # what the sockets on the way do not hold waits at Dify
+    assert len(text_of(frames)) == 4_000_000
+    assert frames[-1]["reason"] == "answered"
+
+
 async def test_a_message_that_is_too_large_counts_as_a_message_too(start: Serve) -> None:
     service = await start(messages_per_second=1, max_message_bytes=300)
     async with service.connect() as client:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,39 @@ class AnswerEnd:
 
 
 AnswerEvent = ConversationNamed | Progress | TextDelta | TextReplaced | AnswerEnd
+
+
+# What of an answer is no text is bounded: the frame that carries it has to be read by clients that take 1 MiB.
+MAX_NOTE_CHARS = 500
+MAX_SOURCES = 50
+MAX_TITLE_CHARS = 300
+MAX_ADDRESS_CHARS = 2_000
+MAX_SNIPPET_CHARS = 2_000
+MAX_SOURCES_BYTES = 96 * 1024
+MAX_USAGE_BYTES = 16 * 1024
+
+
+def bounded_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """The first sources, shortened, as many as fit into a frame."""
+    kept: list[Source] = []
+    size = 0
+    for source in sources[:MAX_SOURCES]:
+        short = source.model_copy(
+            update={
+                "title": source.title[:MAX_TITLE_CHARS],
+                "source": source.source[:MAX_ADDRESS_CHARS],
+                "snippet": source.snippet[:MAX_SNIPPET_CHARS],
+            }
+        )
+        size += len(short.model_dump_json().encode())
+        if size > MAX_SOURCES_BYTES:
+            break
+        kept.append(short)
+    return tuple(kept)
+
+
+def bounded_usage(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the answer cost, if it is told in few words."""
+    if usage is None or len(to_json(usage)) > MAX_USAGE_BYTES:
+        return None
+    return usage

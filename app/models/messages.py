@@ -49,7 +49,7 @@ NotResumed = Literal["resume_off", "unknown_token", "frames_lost", "unknown_fram
 Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset"]
 OnNewQuestion = Literal["queue", "interrupt", "ignore"]
 # What became of a field that could not be taken as it came.
-Details = dict[str, Literal["ignored", "rounded"]]
+Details = dict[str, Literal["cut", "ignored", "rounded"]]
 
 
 def _as_name(value: object) -> object:

@@ -12,6 +12,7 @@ from app.codes import CloseCode, ErrorCode
 from app.config import Settings
 from app.errors import ClientError, RagError, RagFailed
 from app.models.answers import (
+    MAX_NOTE_CHARS,
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
@@ -19,6 +20,8 @@ from app.models.answers import (
     Question,
     TextDelta,
     TextReplaced,
+    bounded_sources,
+    bounded_usage,
 )
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending, Lifetime
@@ -44,14 +47,26 @@ from app.models.messages import (
     VerdictNote,
 )
 from app.models.spelling import compared
-from app.models.transcript import Segment, Speaker, join, plain
+from app.models.transcript import Segment, Speaker, ending, join, plain
 from app.models.verdicts import Verdict
 
 # How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
 MAX_SPECULATIONS = 2
 MAX_HELD_CHARS = 100_000
+# What is asked at most, in characters: several speakers' segments may wait to be asked as one question.
+MAX_ASKED_CHARS = 8_000
 
 _HAN = regex.compile(r"\p{Han}")
+
+
+def _newest(segments: list[Segment]) -> list[Segment]:
+    """As many of the last segments as make a question."""
+    size = -1
+    for index in range(len(segments) - 1, -1, -1):
+        size += 1 + len(segments[index].text)
+        if size > MAX_ASKED_CHARS:
+            return segments[index + 1 :]
+    return segments
 
 
 def _said(text: str) -> str:
@@ -221,6 +236,7 @@ class SessionState:
         """Take a message; `details` tells which of its fields could not be taken as they came."""
         self._life.heard(now)
         effects: list[Effect] = []
+        message, details = self._bounded(message, details)
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._interrupt("session_switched", now)
             self._begin(message.session_id)
@@ -231,6 +247,19 @@ class SessionState:
         except Exception as bug:
             self._seq = seq  # what it began to say is not said
             return effects + self.report_bug(bug)
+
+    def _bounded(self, message: ClientMessage, details: Details | None) -> tuple[ClientMessage, Details | None]:
+        """The message with as much text as is kept of one, and what has become of it."""
+        match message:
+            case AsrChunk(text=text):
+                limit = self._settings.segment_max_chars
+            case Control(text=str(text)):
+                limit = MAX_ASKED_CHARS
+            case _:
+                return message, details
+        if len(text) <= limit:
+            return message, details
+        return message.model_copy(update={"text": ending(text, limit)}), {**(details or {}), "text": "cut"}
 
     def _ack(self, message: ClientMessage, details: Details | None) -> Send:
         is_final = bool(message.is_final) if isinstance(message, AsrChunk) else None
@@ -390,7 +419,7 @@ class SessionState:
         match self._on_new_question:
             case "queue":
                 self._pending[ask.speaker] = ask
-                text = join(self._listener.transcript.of(*self._pending))
+                text = ending(join(self._listener.transcript.of(*self._pending)), MAX_ASKED_CHARS)
                 note = "Asked after the running answer."
                 return [self._waiting("answer_in_progress", note, question=text, verdict=VerdictNote.of(ask.verdict))]
             case "interrupt":
@@ -416,7 +445,7 @@ class SessionState:
 
     def _ask_heard(self, newest: Ask, speakers: list[Speaker], now: float) -> list[Effect]:
         """Ask what these speakers have said; it leaves the talk."""
-        segments = self._listener.take(*speakers)
+        segments = _newest(self._listener.take(*speakers))
         for speaker in speakers:
             self._pending.pop(speaker, None)
         if not segments:
@@ -479,7 +508,8 @@ class SessionState:
         """What is asked, and the talk before it, by `QUERY_SCOPE`."""
         whole = join(segments)
         if verdict.is_follow_up and self._is_stateless and len(segments) == 1:
-            whole = f"{self._last_question} {whole}".lstrip()  # nobody else remembers what it follows
+            # Nobody else remembers what it follows.
+            whole = ending(f"{self._last_question} {whole}".lstrip(), MAX_ASKED_CHARS)
         if self._settings.query_scope == "aggregated":
             return whole, ""
         first = next((index for index, segment in enumerate(segments) if segment.asks is not None), 0)
@@ -588,6 +618,7 @@ class SessionState:
             case TextReplaced(text):
                 return self._answer_text(query, text, now, replace=True)
             case Progress(note):
+                note = note[:MAX_NOTE_CHARS]
                 # Stages only move forward: once text runs, a step of the workflow is no news.
                 if query.frames:
                     return []
@@ -644,8 +675,8 @@ class SessionState:
                 query_id=query.query_id,
                 stream_index=query.frames,
                 content=content,
-                sources=end.sources,
-                usage=end.usage,
+                sources=bounded_sources(end.sources),
+                usage=bounded_usage(end.usage),
                 timing=query.timing(now),
                 conversation_id=self._conversation_id,
                 error=None if error is None else AnswerFailure.of(error),

@@ -20,7 +20,7 @@ Placement = Literal["new", "replaced", "repeated", "extended"]
 
 # How many segments are remembered after they left the buffer, so that a late repetition is known as one.
 REMEMBERED_IDS = 256
-REMEMBERED_CHARS = 100_000
+REMEMBERED_CHARS = 32_000
 # How long a final may take to come after a partial was taken for it, in seconds.
 LATE_FINAL_SECONDS = 60.0
 # How many finals back the words are compared where the recogniser gives no ids: WhisperLive repeats ten.
@@ -30,6 +30,9 @@ MAX_SPEAKERS = 16
 
 # Marks are letters in part: क and की are two words.
 _NOT_WORDS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
+_SPACE = regex.compile(r"\s+")
+# A word of more characters is none: the text is cut inside.
+MAX_WORD_CHARS = 64
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\Z")
 
 
@@ -191,6 +194,17 @@ class Transcript:
     def put_back(self, segments: list[Segment]) -> None:
         """Undo the `drop` of segments that were asked: they are said again, as one question with what follows."""
         self.segments = [*segments, *self.segments]
+
+
+def ending(text: str, limit: int) -> str:
+    """The last `limit` characters of a text, from the beginning of a word on where one is near."""
+    if len(text) <= limit:
+        return text
+    rest = text[-limit:]
+    if text[-limit - 1].isspace():
+        return rest.lstrip()
+    border = _SPACE.search(rest, 0, MAX_WORD_CHARS)
+    return rest if border is None else rest[border.end() :]
 
 
 def join(segments: Iterable[Segment]) -> str:

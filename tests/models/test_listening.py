@@ -331,10 +331,11 @@ def test_a_window_of_finals_that_is_sent_again_and_again_asks_once() -> None:
 
 def test_what_is_remembered_of_asked_segments_is_bounded_in_characters() -> None:
     talk = Talk()
-    for number in range(3):
-        talk.say(f"{number}" + "x" * (REMEMBERED_CHARS // 2) + "?", segment_id=number)
+    fitting = REMEMBERED_CHARS // 4_000
+    for number in range(fitting + 1):
+        talk.say(f"{number} " + "x" * 3_997 + "?", segment_id=number)
         talk.control("cancel")
-    assert reasons(talk.say("short?", segment_id=2)) == ["duplicate"]
+    assert reasons(talk.say("short?", segment_id=fitting)) == ["duplicate"]
     assert asked(talk.say("short?", segment_id=0)) == ["short?"]
 
 
