@@ -28,7 +28,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE", "There is no message of this `type`."
     UNKNOWN_ACTION = "UNKNOWN_ACTION", "There is no control of this `action`."
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE", "More than `MAX_MESSAGE_BYTES`."
-    RATE_LIMITED = "RATE_LIMITED", "Too many messages; `retry_after_ms` says when to go on."
+    RATE_LIMITED = "RATE_LIMITED", "Too many messages, or too many partials; `retry_after_ms` says when to go on."
     # The message is acknowledged, and cannot be followed.
     NO_FINAL_ASR = "NO_FINAL_ASR", "`instant_query` without `text` before any final chunk."
     EMPTY_QUESTION = "EMPTY_QUESTION", "A final chunk or an `instant_query` without text."
@@ -60,7 +60,7 @@ class CloseCode(IntEnum):
 
     STOPPED = 1000, "After `stop`.", True
     NOT_UTF8 = 1007, "A text frame is not UTF-8.", True
-    FLOODED = 1008, "`RATE_LIMITED` went on for too long."
+    FLOODED = 1008, "`RATE_LIMITED` went on for too long, for messages that are no partials."
     TOO_LARGE = 1009, "A message is larger than twice `MAX_MESSAGE_BYTES`."
     FAILED = 1011, "No pong came in time, or the service has a fault."
     RESTART = 1012, "The service shuts down, or the session is too old: connect again."

@@ -208,7 +208,7 @@ class Settings(Address):
         100,
         gt=0,
         allow_inf_nan=False,
-        description="Messages of one client per second, on average; twice as many at once.",
+        description="Partials of one client per second, on average, and as many other messages; twice as many at once.",
     )
     queries_per_minute: int = Field(30, ge=1, description="Questions one session may ask per minute.")
     max_sessions: int = Field(5_000, ge=1, description="Sessions of this process, parked ones included.")

@@ -25,10 +25,10 @@ from app.errors import (
     RateLimited,
     TooManyQuestions,
 )
-from app.limits import MessageLimit, QueryLimits
+from app.limits import MessageLimit, QueryLimits, TokenBucket
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending
-from app.models.messages import FinalAnswer, ServerMessage, Timing, read
+from app.models.messages import AsrChunk, ClientMessage, Details, FinalAnswer, ServerMessage, Timing, id_of, read
 from app.models.session import SessionState
 from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
 from app.services.text_utils import split_event
@@ -75,7 +75,8 @@ class Conversation:
         self._log = record.log
         self._limits = limits
         self._observers = Observers(observers)
-        self._messages = MessageLimit(settings.messages_per_second)
+        rate = settings.messages_per_second
+        self._partials, self._messages = TokenBucket(rate, burst=2 * rate), MessageLimit(rate)
         self._over = asyncio.Event()
         self._connection: Connection | None = None
         self._query: asyncio.Task[None] | None = None
@@ -207,15 +208,7 @@ class Conversation:
     def _take(self, raw: str | bytes) -> list[Effect]:
         now = time.monotonic()
         try:
-            if wait := self._messages.take(now):
-                raise RateLimited(wait)
-            if isinstance(raw, bytes):
-                raise InvalidJson("Binary frames are not read: send JSON as text.")
-            limit = self._settings.max_message_bytes
-            # A code point has at most four bytes: few messages have to be measured.
-            if len(raw) * 4 > limit and len(raw.encode()) > limit:
-                raise MessageTooLarge(f"A message may have {limit} bytes at most.", details={"limit": limit})
-            message, details = read(raw)
+            message, details = self._make_out(raw, now)
             effects = self.session.receive(message, now, details)
         except ClientError as error:
             effects = self.session.refuse(error, now)
@@ -227,6 +220,26 @@ class Conversation:
         if logs.session_id.get() is not self.session.session_id:
             logs.session_id.set(self.session.session_id)
         return effects
+
+    def _make_out(self, raw: str | bytes, now: float) -> tuple[ClientMessage, Details | None]:
+        """Read a message, unless too many have come. Partials are counted apart: no other message suffers for them."""
+        try:
+            if isinstance(raw, bytes):
+                raise InvalidJson("Binary frames are not read: send JSON as text.", message_id=id_of(raw))
+            limit = self._settings.max_message_bytes
+            # A code point has at most four bytes: few messages have to be measured.
+            if len(raw) * 4 > limit and len(raw.encode()) > limit:
+                text = f"A message may have {limit} bytes at most."
+                raise MessageTooLarge(text, details={"limit": limit}, message_id=id_of(raw))
+            message, details = read(raw)
+        except ClientError as error:
+            if wait := self._messages.take(now):
+                raise RateLimited(wait, error.message_id) from error
+            raise
+        is_partial = isinstance(message, AsrChunk) and not message.is_final
+        if wait := (self._partials if is_partial else self._messages).take(now):
+            raise RateLimited(wait, message.id)
+        return message, details
 
     # Effects
 

@@ -61,8 +61,8 @@ class RateLimited(ClientError):
 
     code = ErrorCode.RATE_LIMITED
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__("Too many messages: this one was not read.")
+    def __init__(self, seconds: float, message_id: str | None = None) -> None:
+        super().__init__("Too many messages: this one was not taken.", message_id=message_id)
         self.retry_after_ms = math.ceil(seconds * 1000)
 
 

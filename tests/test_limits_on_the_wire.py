@@ -36,6 +36,48 @@ async def test_too_many_messages_are_refused_one_by_one_and_the_session_goes_on(
             await other.settle()
 
 
+async def test_a_flood_of_partials_costs_nothing_else(
+    start: Serve, dify: StandInDify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.limits.FLOOD_SECONDS", 0)
+    service = await start(messages_per_second=1)
+    dify.will(answer("One", hang()))
+    async with service.connect() as client:
+        for number in range(260):
+            await client.send("asr_chunk", text="what is", id=f"p{number}")
+        await client.say("What is RAG?", id="f")
+        frames = await client.until(type="answer", content="One")
+        refused = [frame for frame in frames if frame["type"] == "error"]
+        assert {frame["code"] for frame in refused} == {"RATE_LIMITED"}
+        answered = [frame["id"] for frame in frames if frame["type"] in {"ack", "error"}]
+        assert answered == [*(f"p{number}" for number in range(260)), "f"]
+        await client.control("cancel", id="c")
+        assert (await client.until(stage="idle"))[0]["id"] == "c"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ('{"type": "keepalive", "id": "m1"}', None),
+        ('{"type": "asr_chunk", "text": "what is", "id": "m1"}', None),
+        ('{"type": "asr_chunk", "text": "\\ud83d", "id": "m1"}', None),
+        ('{"type": "control", "action": "dance", "id": "m1"}', "UNKNOWN_ACTION"),
+        (b'{"type": "keepalive",  "id": "m1"}', "INVALID_JSON"),
+        (f'{{"type": "keepalive", "id": "m1", "x": "{"y" * 300} \\ud83d"}}', "MESSAGE_TOO_LARGE"),
+    ],
+    ids=["message", "partial", "mended", "wrong", "binary", "large"],
+)
+async def test_a_refused_message_is_named_whenever_its_id_can_be_read(
+    start: Serve, message: str | bytes, code: str | None
+) -> None:
+    for rate, expected in ((100, code), (0.001, "RATE_LIMITED")):
+        service = await start(messages_per_second=rate, max_message_bytes=300)
+        async with service.connect() as client:
+            await client.send_raw(message)
+            frame = await client.receive()
+            assert (frame["id"], frame.get("code")) == ("m1", expected)
+
+
 async def test_who_does_not_slow_down_is_sent_away(start: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.limits.FLOOD_SECONDS", 0.05)
     service = await start(messages_per_second=1, unread_frames=100_000)

@@ -164,6 +164,19 @@ def _mend(escape: re.Match[str]) -> str:
     return r"\ufffd" if escape[1] else escape[0]
 
 
+def id_of(raw: str | bytes) -> str | None:
+    """The `id` of a message that is refused unread, if it has one."""
+    try:
+        return _id_in(from_json(_ESCAPE.sub(_mend, raw) if isinstance(raw, str) else raw))
+    except ValueError:
+        return None
+
+
+def _id_in(message: Any) -> str | None:
+    message_id = message.get("id") if isinstance(message, dict) else None
+    return message_id if isinstance(message_id, str) and len(message_id) <= 128 else None
+
+
 def _make_do(message: Any, problems: list[ErrorDetails]) -> tuple[ClientMessage, Details]:
     """Round what is nearly right, leave out what is not, and take the rest."""
     details: Details = {}
@@ -201,9 +214,7 @@ def _nearest(field: str, value: Any) -> Any:
 def _refusal(message: Any, field: str, problem: ErrorDetails) -> ClientError:
     if not isinstance(message, dict):
         return InvalidJson("The frame is not a JSON object.")
-    message_id = message.get("id")
-    if not isinstance(message_id, str) or len(message_id) > 128:
-        message_id = None
+    message_id = _id_in(message)
     details = {"field": field}
     value = message.get(field)
     if field == "type" and isinstance(value, str):
