@@ -250,12 +250,15 @@ class Socket(WebSocketsSansIOProtocol):
         self._hang_up(CloseCode.FAILED, "keepalive ping timeout")
 
     def _hang_up(self, code: int, reason: str) -> None:
-        """Close at once; the close frame is read by who reads."""
-        if not self.close_sent:
+        """Close now: who still reads learns why, and nobody else is waited for."""
+        if not self.close_sent and not self.transport.get_write_buffer_size():
             self.conn.fail(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
-        self.transport.abort()
+            self.transport.close()
+            self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
+        else:
+            self.transport.abort()
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":
