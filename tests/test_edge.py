@@ -241,6 +241,7 @@ async def test_who_answers_no_ping_is_closed_and_may_come_back() -> None:
         serve(make_settings(), ws_ping_interval=0.05, ws_ping_timeout=0.05) as service,
         connect_raw(service) as raw,
     ):
+        raw.writer.write(raw.frame(Opcode.TEXT, b'{"type":"configure"}'))
         heard = await raw.reader.read()
         goodbye = Close(CloseCode.FAILED, "keepalive ping timeout").serialize()
         assert heard.endswith(Frame(Opcode.CLOSE, goodbye).serialize(mask=False))
