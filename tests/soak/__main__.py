@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable
 
+from tests.soak.bad_client import bad_client
 from tests.soak.fuzz import fuzz
 from tests.soak.reconnects import reconnects
 from tests.soak.report import Part
@@ -23,6 +24,7 @@ def parts(minutes: float, seed: str) -> dict[str, Callable[[], Awaitable[Part]]]
         "soak": lambda: soak(seconds=60 * minutes, warm_up=min(60, 12 * minutes), seed=seed),
         "reconnects": lambda: reconnects(seed=seed),
         "unread": unread,
+        "bad_client": bad_client,
         "fuzz": lambda: fuzz(seed=seed),
     }
 

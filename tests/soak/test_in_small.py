@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.service import make_settings, serve
+from tests.soak.attackers import ATTACKS, Attack
+from tests.soak.bad_client import bad_client
 from tests.soak.fuzz import KEYS, SETTINGS, WORDS, Talker, fuzz
 from tests.soak.reconnects import reconnects
 from tests.soak.report import Part
@@ -46,6 +49,14 @@ def test_a_crowd_gets_one_outcome_for_each_question_and_leaves_nothing_behind() 
 
 def test_reconnects_leave_memory_flat() -> None:
     assert_good(asyncio.run(reconnects(count=50, warm_up=50)))
+
+
+def test_one_bad_client_costs_the_others_no_answer_and_the_service_little_memory() -> None:
+    assert_good(asyncio.run(bad_client(seconds=1, sessions=3, most_ms=math.inf)))
+
+
+def test_every_attack_is_there() -> None:
+    assert set(ATTACKS) == {name for name in vars(Attack) if not name.startswith("_")} - {"plug", "connect", "pour"}
 
 
 def test_who_never_reads_a_long_answer_costs_little_and_is_told_in_the_end() -> None:
