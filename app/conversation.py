@@ -376,7 +376,9 @@ class Conversation:
             async for event in events:
                 if task is not None and task.cancelling():
                     return  # its cancellation was swallowed
-                for part in split_event(event, self._settings.answer_chunk_chars):
+                for number, part in enumerate(split_event(event, self._settings.answer_chunk_chars)):
+                    if number:
+                        await asyncio.sleep(0)  # however long the text is, the turn of others comes
                     await self._pass_on(start.query_id, part)
                 if isinstance(event, AnswerEnd):
                     return

@@ -14,7 +14,7 @@ from app.archive import LocalArchive
 from app.codes import CloseCode
 from app.config import Settings
 from app.connection import Connection
-from app.conversation import Conversation
+from app.conversation import ClientLeft, Conversation
 from app.errors import RagUnavailable
 from app.limits import QueryLimits
 from app.models.lifetime import Ending
@@ -27,6 +27,8 @@ from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import make_settings
+
+LONG_CHARS = 100_000
 
 
 class Provider:
@@ -57,6 +59,8 @@ class Provider:
                         yield TextDelta("x" * 100_000)
                 case "cling?":
                     await _cling_to(self.let_go)
+                case "long?":
+                    yield TextDelta("word " * (LONG_CHARS // 5))
                 case "surrogate?":
                     yield TextDelta("\ud800")
                 case "vanish?":
@@ -246,6 +250,40 @@ async def attend(
         await conversation.attend(connection, receive, session.connect(0))
         conversation.end()
     return conversation, connection
+
+
+async def test_a_long_text_is_passed_on_in_turns() -> None:
+    turn = 0
+    turns: list[int] = []
+    is_over = asyncio.Event()
+
+    async def send(text: str) -> None:
+        frame = json.loads(text)
+        if frame["type"] == "answer":
+            turns.append(turn)
+            if frame["final"]:
+                is_over.set()
+
+    async def other() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    messages = iter(['{"type": "asr_chunk", "text": "long?", "is_final": true}'])
+
+    async def receive() -> str:
+        if (message := next(messages, None)) is not None:
+            return message
+        await is_over.wait()
+        raise ClientLeft(1000)
+
+    task = asyncio.create_task(other())
+    async with asyncio.timeout(8):
+        await attend(make_settings(unread_frames=10), send, receive)
+    task.cancel()
+    assert len(turns) > LONG_CHARS // make_settings().answer_chunk_chars
+    assert max(map(turns.count, set(turns))) <= 3  # not one turn for many frames
 
 
 async def test_nothing_is_asked_after_goodbye_though_a_wait_ends_meanwhile() -> None:

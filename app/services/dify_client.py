@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -28,7 +28,17 @@ from app.errors import (
 )
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
-from app.services.dify_events import MAX_CODE_CHARS, DifyAnswer, SseParser, mend, merge_texts, read_json
+from app.services.dify_events import (
+    MAX_CODE_CHARS,
+    MAX_TEXT_BYTES,
+    PAUSE,
+    DifyAnswer,
+    SseParser,
+    is_long,
+    mend,
+    merge_texts,
+)
+from app.services.large_json import read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport, is_sent
@@ -48,8 +58,9 @@ BACKOFF_SECONDS = 0.25
 # fifty interrupts a second, and for five times as many of a Dify that stops at once.
 SPARE_CONNECTIONS = 128
 MAX_ERROR_BYTES = 64 * 1024
-MAX_BLOCKING_BYTES = 32 * 1024 * 1024
 
+# A read with so much has more behind it, which takes no waiting.
+FULL_BYTES = 16 * 1024
 NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 # What sending may end in; the last two come of an odd redirect.
@@ -216,7 +227,7 @@ class DifyClient:
                     if chunk is None:
                         events.extend(answer.end_of_stream())
                     else:
-                        events.extend(run.feed(chunk))
+                        await run.feed(chunk, events)
                 except RagError as error:
                     failure = error  # what came with it in the same read goes out first
                 began = now()
@@ -253,17 +264,15 @@ class DifyClient:
     async def _read_blocking(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
         try:
             async with asyncio.timeout_at(deadlines.at()):
-                body = read_json(await Body(run.response).read(MAX_BLOCKING_BYTES))
+                body = await Body(run.response).read(MAX_TEXT_BYTES)
         except TimeoutError as error:
             raise deadlines.error() from error
         except httpx.HTTPError as error:
             raise RagBrokenStream(f"the answer broke off: {error}") from error
-        except ValueError as error:
-            raise RagBrokenStream("the answer is not JSON") from error
-        if not isinstance(body, dict):
-            raise RagBrokenStream("the answer is not a JSON object")
         for event in run.answer.feed_blocking(body):
-            if isinstance(event, TextDelta):
+            if event is PAUSE:
+                await asyncio.sleep(0)
+            elif isinstance(event, TextDelta):
                 async for piece in stream_answer(event.text, self._settings.answer_chunk_chars):
                     yield TextDelta(piece)
             else:
@@ -373,17 +382,22 @@ class _Run:
         """The body as it comes, from where the reader before has stopped."""
         return self._body.chunks()
 
-    def feed(self, chunk: bytes) -> Iterator[AnswerEvent]:
-        for event in self._parser.feed(chunk):
-            yield from self.answer.feed(*event)
+    async def feed(self, chunk: bytes, events: list[AnswerEvent]) -> None:
+        """Put into `events` what the next bytes bring; who reads a long text lets others have their turn."""
+        if len(chunk) >= FULL_BYTES:
+            await asyncio.sleep(0)
+        for data in self._parser.feed(chunk):
+            for event in self.answer.feed(*data):
+                events.append(event)
+                if is_long(event):
+                    await asyncio.sleep(0)
             if self.answer.is_over:
                 return
 
     async def read_on(self, chunks: AsyncIterator[bytes], is_enough: Callable[[], bool]) -> None:
         """Read until that is so, or to the end; what is said has nobody to hear it."""
         while not self.answer.is_over and not is_enough() and (chunk := await anext(chunks, None)) is not None:
-            for _ in self.feed(chunk):
-                pass
+            await self.feed(chunk, [])
 
     async def close(self) -> None:
         """Close the response, or give up waiting for one."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from pydantic_core import from_json
-
 from app.errors import RagBrokenStream, RagFailed
+from app.services.large_json import PIECE_BYTES, Data, LongText, begins_long_text, read_head, read_json
 from app.services.rag import (
     AnswerEnd,
     AnswerEvent,
@@ -25,16 +22,22 @@ from app.services.rag import (
 
 logger = logging.getLogger(__name__)
 
-# A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is.
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-HEAD_BYTES = 64 * 1024
+# A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is;
+# a text may have more, for it can be read piece by piece.
+MAX_WHOLE_BYTES = 1024 * 1024
+MAX_TEXT_BYTES = 8 * 1024 * 1024
 SNIPPET_CHARS = 300
 # Dify nests nothing deeper than two levels in its usage.
 MAX_USAGE_DEPTH = 20
 
 TEXT_KINDS = ("message", "agent_message", "message_file", "message_replace")
+# What more than the head of an event is looked at of.
+READ_WHOLE = frozenset({*TEXT_KINDS, "message_end", "workflow_finished", "error", None})
+# Nothing came, but much was read: a moment to let others have their turn.
+PAUSE = TextDelta("")
+LONG_CHARS = 4_000
 
-SseEvent = tuple[bytes, bytes]
+SseEvent = tuple[Data, bytes]
 """The data of an event and its name, mostly empty: Dify names its events inside the data."""
 
 BOM = b"\xef\xbb\xbf"
@@ -69,11 +72,13 @@ class SseParser:
         self._is_first = True
         self._skips_lf = False
         self._is_skipping = False
+        self._is_text = False
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """Return every event that is now complete; a ping has no data and is left out.
 
-        Of one with more than `MAX_EVENT_BYTES` the data is an `EventHead`, and comes as soon as that is known.
+        Of one with more than `MAX_WHOLE_BYTES`, a text with more than `MAX_TEXT_BYTES`, the data is an `EventHead` and
+        comes as soon as that is known.
         """
         data, buffer = self._with_lf_only(data), self._buffer
         if not buffer and not self._is_first and data.endswith(b"\n\n"):
@@ -87,19 +92,43 @@ class SseParser:
                 del buffer[: len(BOM)]
         if self._is_skipping and not self._has_passed():
             return []
-        end = buffer.rfind(b"\n\n", max(0, self._scanned - 1))
-        self._scanned = len(buffer)
+        scanned, self._scanned = self._scanned, len(buffer)
+        end = buffer.rfind(b"\n\n", max(0, scanned - 1))
         if end < 0:
-            return self._head() if len(buffer) > MAX_EVENT_BYTES else []
+            return self._head() if self._is_too_large() else []
+        if self._is_text:
+            return self._long_text(scanned)
         blocks = bytes(buffer[:end])
         del buffer[: end + 2]
         self._scanned = len(buffer)
         return _events_of(blocks)
 
+    def _long_text(self, scanned: int) -> list[SseEvent]:
+        # Handed on as it is: to copy megabytes takes milliseconds each time.
+        text, skips_lf = self._buffer, self._skips_lf
+        end = text.find(b"\n\n", max(0, scanned - 1))
+        rest = bytes(text[end + 2 :])
+        del text[end:]
+        self._buffer, self._scanned = bytearray(), 0
+        self._is_text = self._skips_lf = False
+        if text.startswith(b"data: {") and b"\n" not in text:
+            del text[:6]
+            events: list[SseEvent] = [(text, b"")]
+        else:
+            events = _events_of(bytes(text))
+        events += self.feed(rest)
+        self._skips_lf = self._skips_lf or skips_lf
+        return events
+
+    def _is_too_large(self) -> bool:
+        if len(self._buffer) > MAX_WHOLE_BYTES and not self._is_text:
+            self._is_text = begins_long_text(_event_of(bytes(self._buffer[:PIECE_BYTES]))[0])
+        return len(self._buffer) > (MAX_TEXT_BYTES if self._is_text else MAX_WHOLE_BYTES)
+
     def _head(self) -> list[SseEvent]:
         """Give up the event that fills the buffer, but for its head."""
-        data, name = _event_of(bytes(self._buffer[:HEAD_BYTES]))
-        self._is_skipping = True
+        data, name = _event_of(bytes(self._buffer[:PIECE_BYTES]))
+        self._is_skipping, self._is_text = True, False
         self._has_passed()
         return [(EventHead(data), name)] if data else []
 
@@ -139,40 +168,33 @@ def _values(lines: list[bytes], field: bytes) -> list[bytes]:
     return [line[len(field) :].removeprefix(b" ") for line in lines if line.startswith(field)]
 
 
-def read_json(data: bytes) -> Any:
-    """Read JSON whatever its characters; raise `ValueError` if it is none.
+def _cut_out(data: Data) -> Generator[AnswerEvent, None, tuple[Data, LongText | None]]:
+    """Return a large event without its text, and the text."""
+    text = LongText(data)
+    while text.look_on():
+        yield PAUSE
+    return (text.rest, text) if text.is_whole else (data, None)
 
-    Half a surrogate pair stays in its string, for the other half may come with the next text: see `mend`.
+
+def _read_event(data: Data) -> dict[str, Any] | None:
+    """Read an event, a large one only as far as it is looked at.
+
+    Raises `RagBrokenStream` if text of the answer may be lost.
     """
-    try:
-        return from_json(data)
-    except ValueError as error:
-        try:
-            # It takes halves of pairs and raw control characters; the other one is several times as fast.
-            return json.loads(data.decode(errors="replace"), strict=False)
-        except (ValueError, RecursionError):
-            raise error from None
-
-
-def _read_event(data: bytes) -> dict[str, Any] | None:
+    if isinstance(data, EventHead) or len(data) > MAX_WHOLE_BYTES:
+        head = read_head(data)
+        if head is None or head.get("event") in (None, *TEXT_KINDS):
+            raise RagBrokenStream("an event with text is too large")
+        kind = _text(head, "event")[:MAX_CODE_CHARS]
+        logger.warning("only the head is read of an event %s with more than %d bytes", kind, MAX_WHOLE_BYTES)
+        return head
+    if len(data) > PIECE_BYTES and (head := read_head(data)) is not None and head.get("event") not in READ_WHOLE:
+        return head
     try:
         event = read_json(data)
     except ValueError:
-        return _read_head(data) if isinstance(data, EventHead) else None
+        return None
     return event if isinstance(event, dict) else None
-
-
-def _read_head(head: EventHead) -> dict[str, Any] | None:
-    """Read what stands whole in the head of an event; raise `RagBrokenStream` if text of the answer may be lost."""
-    event: Any = None
-    for size in (HEAD_BYTES, 256):  # a character that is none may be far behind the kind
-        with suppress(ValueError):
-            event = from_json(head[:size], allow_partial=True)
-            break
-    if not isinstance(event, dict) or event.get("event") in (None, *TEXT_KINDS):
-        raise RagBrokenStream(f"an event with text has more than {MAX_EVENT_BYTES} bytes")
-    logger.warning("an event of more than %d bytes is skipped: %s", MAX_EVENT_BYTES, _text(event, "event"))
-    return event
 
 
 def mend(text: str) -> str:
@@ -287,8 +309,11 @@ class DifyAnswer:
         self._output = ""
         self._is_failing = False
 
-    def feed(self, data: bytes, name: bytes = b"") -> Iterator[AnswerEvent]:
+    def feed(self, data: Data, name: bytes = b"") -> Iterator[AnswerEvent]:
         """Take one event; raise `RagError` when it ends the answer badly."""
+        texts: Iterable[str] | None = None
+        if len(data) > PIECE_BYTES:
+            data, texts = yield from _cut_out(data)
         event = _read_event(data)
         # What calls itself something else inside is that; some relays name it outside alone.
         kind = (event or {}).get("event") or name.decode(errors="replace")
@@ -305,16 +330,18 @@ class DifyAnswer:
             self.task_id = found and found[0]
         if self.conversation_id is None:
             yield from self._name(event)
+        if texts is None:
+            texts = (_raw_text(event, "answer"),)
         match kind:
             case "message":
-                yield from self._message(_raw_text(event, "answer"))
+                yield from self._message(texts)
             case "agent_message":
-                yield from self._agent_message(_raw_text(event, "answer"))
+                yield from self._agent_message(texts)
             case "message_file":
                 # Newer Dify mislabels text deltas so once the message has a file (langgenius/dify #36990).
-                yield from self._show(self._pairs.feed(_raw_text(event, "answer")))
+                yield from self._show_all(texts)
             case "message_replace":
-                yield from self._message_replace(event)
+                yield from self._message_replace(event, texts)
             case "reasoning_chunk":
                 self.texts += 1
                 yield from self._say_thinking()
@@ -363,44 +390,53 @@ class DifyAnswer:
             self._has_skipped = True
             logger.warning("an event of the stream is no JSON object: it is skipped, and all others like it")
 
-    def _message(self, text: str) -> Iterator[AnswerEvent]:
+    def _message(self, texts: Iterable[str]) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:
-            yield from self._show(self._pairs.feed(text))
+            yield from self._show_all(texts)
             return
-        text = mend(text)
-        if _digest(text).digest() != self._agent_digest.digest():
-            # After agent_message, one message repeats the whole answer: it confirms or corrects.
-            self._pairs = PairJoiner()
-            if self._has_shown:
-                yield from self._replace(text)
-            else:
-                self._think = ThinkFilter()
-                yield from self._show(text)
+        # After agent_message, one message repeats the whole answer: it confirms or corrects.
+        pairs, digest = PairJoiner(), _digest("")
+        for text in texts:
+            digest.update(pairs.feed(text).encode())
+            if isinstance(texts, LongText):
+                yield PAUSE
+        digest.update(pairs.flush().encode())
+        if digest.digest() != self._agent_digest.digest():
+            self._pairs, self._think = PairJoiner(), ThinkFilter()
+            yield from self._replace(texts) if self._has_shown else self._show_all(texts)
 
-    def _agent_message(self, text: str) -> Iterator[AnswerEvent]:
+    def _agent_message(self, texts: Iterable[str]) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:
             self._agent_digest = _digest("")
-        text = self._pairs.feed(text)
-        self._agent_digest.update(text.encode())
-        yield from self._show(text)
+        for each in texts:
+            text = self._pairs.feed(each)
+            self._agent_digest.update(text.encode())
+            yield from self._show(text)
 
-    def _message_replace(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
+    def _message_replace(self, event: dict[str, Any], texts: Iterable[str]) -> Iterator[AnswerEvent]:
         if event.get("reason") == "workflow_resumption_terminal":
             self._is_failing = True  # announces a failed workflow and only repeats the text
         else:
-            yield from self._replace(_raw_text(event, "answer"))
+            yield from self._replace(texts)
 
-    def _replace(self, text: str) -> Iterator[AnswerEvent]:
-        self._pairs = PairJoiner()
-        text = self._pairs.feed(text)
-        self._think = ThinkFilter()
+    def _replace(self, texts: Iterable[str]) -> Iterator[AnswerEvent]:
+        self._pairs, self._think = PairJoiner(), ThinkFilter()
         if self._agent_digest is not None:
-            self._agent_digest = _digest(text)
-        self.texts += 1
-        self._has_come = True
-        shown = self._think.feed(text) if self._strip_think else text
-        self._has_shown = True
-        yield TextReplaced(shown)
+            self._agent_digest = _digest("")
+        for number, each in enumerate(texts):
+            text = self._pairs.feed(each)
+            if self._agent_digest is not None:
+                self._agent_digest.update(text.encode())
+            if number:
+                yield from self._show(text)
+                continue
+            self.texts += 1
+            self._has_come = self._has_shown = True
+            yield TextReplaced(self._think.feed(text) if self._strip_think else text)
+
+    def _show_all(self, texts: Iterable[str]) -> Iterator[AnswerEvent]:
+        for text in texts:
+            yield from self._show(self._pairs.feed(text))
 
     def _show(self, text: str) -> Iterator[AnswerEvent]:
         if not text:
@@ -452,11 +488,20 @@ class DifyAnswer:
             incomplete=self._workflow_status == "stopped",
         )
 
-    def feed_blocking(self, body: dict[str, Any]) -> Iterator[AnswerEvent]:
+    def feed_blocking(self, data: Data) -> Iterator[AnswerEvent]:
         """Take the one JSON object of blocking mode instead of events."""
+        texts: Iterable[str] | None = None
+        if len(data) > PIECE_BYTES:
+            data, texts = yield from _cut_out(data)
         self.is_over = True
+        try:
+            body = read_json(data) if len(data) <= MAX_WHOLE_BYTES else None
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise RagBrokenStream("the answer is no JSON object, or too large")
         yield from self._name(body)
-        yield from self._show(_text(body, "answer"))
+        yield from self._show_all((_raw_text(body, "answer"),) if texts is None else texts)
         if problem := _problem_of(body):
             yield from self._flush()
             raise RagFailed(problem)
@@ -530,11 +575,18 @@ def _sources(resources: object) -> Iterator[Source]:
         )
 
 
+def is_long(event: AnswerEvent) -> bool:
+    """Whether it took its time to read this: then it is the turn of others."""
+    return event is PAUSE or (isinstance(event, TextDelta | TextReplaced) and len(event.text) > LONG_CHARS)
+
+
 def merge_texts(events: Iterable[AnswerEvent]) -> Iterator[AnswerEvent]:
-    """Join texts that arrived together: what waited in one network read leaves as one piece."""
+    """Join texts that arrived together: what waited in one network read leaves as one piece, unless it is long."""
     texts: list[str] = []
     for event in events:
-        if isinstance(event, TextDelta):
+        if event is PAUSE:
+            continue
+        if isinstance(event, TextDelta) and not is_long(event):
             texts.append(event.text)
             continue
         if texts:

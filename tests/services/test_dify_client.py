@@ -35,6 +35,7 @@ from app.services import dify_client, dify_events
 from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.dify_events import THINKING
+from app.services.large_json import PIECE_BYTES
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
 from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
 from tests.service import ROOT
@@ -360,7 +361,7 @@ async def test_a_line_of_megabytes_is_read(dify: StandInDify) -> None:
 
 
 async def test_a_line_over_the_cap_that_is_not_shown_costs_no_answer(dify: StandInDify) -> None:
-    large = events.node_finished("Look", outputs={"text": "x" * (dify_events.MAX_EVENT_BYTES + 1_000_000)})
+    large = events.node_finished("Look", outputs={"text": "x" * (dify_events.MAX_WHOLE_BYTES + 1_000_000)})
     dify.will(chatflow("One ", send(large), "two", nodes=["Look"]))
     heard = await hear_once(dify)
 
@@ -369,11 +370,61 @@ async def test_a_line_over_the_cap_that_is_not_shown_costs_no_answer(dify: Stand
 
 
 async def test_text_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
-    dify.will([send(message("Hi"), message("x" * (dify_events.MAX_EVENT_BYTES + 100_000))), hang()])
+    dify.will([send(message("Hi"), message("x" * (dify_events.MAX_TEXT_BYTES + 100_000))), hang()])
     heard = await hear_once(dify)
 
     assert isinstance(heard.error, RagBrokenStream)
     assert heard.text == "Hi"
+
+
+@pytest.mark.parametrize("kind", ["message", "message_replace", "json"])
+async def test_while_a_long_text_is_read_others_have_their_turn(kind: str) -> None:
+    text = "The kettle boils. " * 120_000
+    if kind == "json":
+        reply = httpx.Response(200, json={"event": "message", "answer": text})
+    else:
+        body = events.stream({"event": kind, "answer": text}, events.message_end())
+        reply = httpx.Response(200, headers=SSE, content=body)  # all in one read
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    heard = await hear_replies(Replies(reply))
+    task.cancel()
+
+    assert heard.text == text
+    assert turns > 2 * len(text) // PIECE_BYTES
+
+
+async def test_who_sends_faster_than_it_is_read_does_not_keep_others_waiting() -> None:
+    chunks, turns = 100, [0]
+    events_of_nothing = b'data: {"event":"node_finished"}\n\n' * 600
+    turn = 0
+
+    class Fast(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for _ in range(chunks):
+                turns.append(turn)
+                yield events_of_nothing
+            yield HI
+
+    async def other() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    heard = await hear_replies(Replies(httpx.Response(200, headers=SSE, stream=Fast())))
+    task.cancel()
+
+    assert heard.text == "Hi"
+    assert len(set(turns)) == len(turns)
 
 
 @pytest.mark.parametrize("order", ["end_first", "finished_first"])
@@ -510,7 +561,7 @@ async def test_a_blocking_answer_that_breaks_off_is_broken() -> None:
 
 
 async def test_a_blocking_answer_has_a_bound() -> None:
-    body = b" " * (dify_client.MAX_BLOCKING_BYTES + 1)
+    body = b" " * (dify_events.MAX_TEXT_BYTES + 1)
     heard = await hear_replies(Replies(httpx.Response(200, headers=JSON, content=body)))
 
     assert type(heard.error) is RagBrokenStream

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
-from app.services import dify_events
+from app.services import dify_events, large_json
 from app.services.dify_events import THINKING, DifyAnswer, EventHead, SseParser, ThinkFilter, merge_texts
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Source, TextDelta, TextReplaced
 from tests.standin import events
@@ -33,7 +33,7 @@ def cut_at(data: bytes, borders: Iterable[int]) -> list[bytes]:
 
 def parsed(chunks: Iterable[bytes]) -> list[bytes]:
     parser = SseParser()
-    return [data for chunk in chunks for data, _ in parser.feed(chunk)]
+    return [bytes(data) for chunk in chunks for data, _ in parser.feed(chunk)]
 
 
 @pytest.mark.parametrize(
@@ -144,27 +144,27 @@ def in_reads(data: bytes) -> list[bytes]:
 
 
 def test_an_event_may_be_as_large_as_the_cap() -> None:
-    line = padded(dify_events.MAX_EVENT_BYTES)
+    line = padded(dify_events.MAX_WHOLE_BYTES)
 
     assert [len(payload) for payload in parsed(in_reads(line + b"\n\ndata: 1\n\n"))] == [len(line) - 6, 1]
 
 
 def test_of_an_event_over_the_cap_only_the_head_comes_and_before_its_end() -> None:
     parser = SseParser()
-    *reads, last = in_reads(padded(dify_events.MAX_EVENT_BYTES + 1))
+    *reads, last = in_reads(padded(dify_events.MAX_WHOLE_BYTES + 1))
     for read in reads:
         assert parser.feed(read) == []
 
     ((head, name),) = parser.feed(last)
     assert isinstance(head, EventHead)
-    assert (len(head), name) == (dify_events.HEAD_BYTES - len(b"data: "), b"")
+    assert (len(head), name) == (large_json.PIECE_BYTES - len(b"data: "), b"")
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_behind_an_event_over_the_cap_the_next_ones_are_whole(end: bytes, size: int) -> None:
     parser = SseParser()
-    for read in in_reads(padded(dify_events.MAX_EVENT_BYTES + 1)):
+    for read in in_reads(padded(dify_events.MAX_WHOLE_BYTES + 1)):
         parser.feed(read)
     rest = b"xx\nid: 1" + end + b"data: 1" + end + end + b"data: 2" + end
     told = [event for chunk in cut_at(rest, range(size, len(rest), size)) for event in parser.feed(chunk)]
@@ -176,23 +176,23 @@ def test_an_event_of_any_size_needs_bounded_memory() -> None:
     parser, read = SseParser(), b"x" * 65536
     parser.feed(b"data: ")
     tracemalloc.start()
-    for _ in range(10 * dify_events.MAX_EVENT_BYTES // len(read)):
+    for _ in range(10 * dify_events.MAX_WHOLE_BYTES // len(read)):
         parser.feed(read)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert peak < 3 * dify_events.MAX_EVENT_BYTES
+    assert peak < 3 * dify_events.MAX_WHOLE_BYTES
     assert parser.feed(b"\n\ndata: 1\n\n") == [(b"1", b"")]
 
 
 def test_a_comment_over_the_cap_is_no_event() -> None:
-    comment = b": " + b"x" * (dify_events.MAX_EVENT_BYTES + 1)
+    comment = b": " + b"x" * (dify_events.MAX_WHOLE_BYTES + 1)
 
     assert parsed(in_reads(comment + b"\n\ndata: 1\n\n")) == [b"1"]
 
 
 def test_events_below_the_cap_may_be_more_than_the_cap_together() -> None:
-    one = padded(dify_events.MAX_EVENT_BYTES // 2) + b"\n\n"
+    one = padded(dify_events.MAX_WHOLE_BYTES // 2) + b"\n\n"
 
     assert len(parsed([one * 3])) == 3
     assert len(parsed(in_reads(one * 3))) == 3
@@ -502,7 +502,7 @@ def test_a_conversation_has_a_name_of_bounded_length() -> None:
     ]
     assert not any(
         isinstance(event, ConversationNamed)
-        for event in DifyAnswer().feed_blocking({"answer": "Hi", "conversation_id": long})
+        for event in DifyAnswer().feed_blocking(json.dumps({"answer": "Hi", "conversation_id": long}).encode())
     )
 
 
@@ -845,7 +845,7 @@ def test_workflow_events_without_their_data_are_survived(data: object) -> None:
 
 # --- Events too large to be kept ---
 
-LARGE = "x" * (dify_events.MAX_EVENT_BYTES + 1_000_000)
+LARGE = "x" * (dify_events.MAX_WHOLE_BYTES + 1_000_000)
 
 
 def hear_large(*items: Event | bytes) -> Heard:
@@ -876,7 +876,8 @@ def test_an_event_that_is_not_shown_is_skipped_whatever_its_size(large: Event) -
 
 @pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
 def test_text_that_is_too_large_breaks_the_stream_and_is_not_left_out(kind: str | None) -> None:
-    event: Event = {"answer": LARGE} if kind is None else {"event": kind, "answer": LARGE}
+    text = "x" * (dify_events.MAX_TEXT_BYTES + 100_000)
+    event: Event = {"answer": text} if kind is None else {"event": kind, "answer": text}
     heard = hear_large(message("Hi"), events.block(event), message(" there"), message_end())
 
     assert type(heard.error) is RagBrokenStream
@@ -905,6 +906,89 @@ def test_an_error_that_is_too_large_has_its_code() -> None:
 
     assert type(heard.error) is RagFailed
     assert "out_of_order" in str(heard.error)
+
+
+# --- Texts too long to be read in one go ---
+
+LONG = "The kettle 水壶📚 boils.\n" * 40_000  # more than a megabyte
+
+
+def long_block(kind: str, text: str = LONG, style: events.Style = "compact", **more: Any) -> bytes:
+    return events.block(events.complete({"event": kind, "answer": text, **more}, IDS), style)
+
+
+@pytest.mark.parametrize("style", ["compact", "classic"])
+@pytest.mark.parametrize("kind", ["message", "agent_message", "message_file", "message_replace"])
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_long_text_is_heard_in_pieces(kind: str, style: events.Style, end: bytes) -> None:
+    body = events.stream(message("One "), long_block(kind, style=style), message(" two"), message_end())
+    heard = hear_bytes(in_reads(body.replace(b"\n", end)))
+
+    assert heard.error is None
+    if kind == "agent_message":  # what follows is taken for the whole
+        assert heard.text == " two"
+        assert heard.texts[-1] == TextReplaced(" two")
+    else:
+        assert heard.text == ("" if kind == "message_replace" else "One ") + LONG + " two"
+    assert max(len(getattr(event, "text", "")) for event in heard.events) <= large_json.PIECE_BYTES
+
+
+@pytest.mark.parametrize("lead", [b"id: 7\n", b": x\n", b""])
+def test_what_follows_a_long_text_in_the_same_read_is_heard(lead: bytes) -> None:
+    parts = [lead + long_block("message"), events.block(message(" two")), lead + long_block("message")]
+    body = b"".join(parts) + events.stream(message_end())
+
+    for size in (len(body), 1_000_000, 65_536):
+        assert hear_bytes(cut_at(body, range(size, len(body), size))).text == LONG + " two" + LONG
+
+
+@pytest.mark.parametrize(("whole", "replaced"), [(LONG, 0), (LONG + "!", 1), ("no", 1)])
+def test_a_long_whole_message_confirms_or_replaces(whole: str, replaced: int) -> None:
+    heard = hear_bytes(
+        in_reads(long_block("agent_message") + long_block("message", whole) + events.stream(message_end()))
+    )
+
+    assert heard.text == whole
+    assert sum(isinstance(event, TextReplaced) for event in heard.events) == replaced
+
+
+def test_thoughts_in_a_long_text_are_left_out() -> None:
+    heard = hear_bytes([long_block("message", f"<think>{LONG}</think>\n{LONG}"), events.stream(message_end())])
+
+    assert heard.text == LONG
+
+
+def test_no_step_of_reading_a_long_text_is_long() -> None:
+    """What a step costs is what it reads: so many bytes, then it is the turn of others."""
+    answer, data = DifyAnswer(), long_block("agent_message", style="classic")[6:-2]
+    steps = list(answer.feed(data))
+    assert sum(map(dify_events.is_long, steps)) >= 2 * len(data) // large_json.PIECE_BYTES
+
+    confirmed = list(answer.feed(long_block("message", style="classic")[6:-2]))
+    assert {*map(dify_events.is_long, confirmed)} == {True}
+    assert len(confirmed) >= 2 * len(data) // large_json.PIECE_BYTES
+    assert list(merge_texts(confirmed)) == []
+
+
+@pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
+def test_a_text_that_cannot_be_cut_may_have_a_megabyte(kind: str | None) -> None:
+    def odd(size: int) -> bytes:
+        event: Event = {"data": {}, "answer": "x" * size}
+        return events.block(event if kind is None else {"event": kind, **event})
+
+    assert hear(message("Hi"), odd(900_000), message_end()).error is None
+    assert type(hear(message("Hi"), odd(1_100_000), message_end()).error) is RagBrokenStream
+    assert type(hear_large(message("Hi"), odd(1_100_000), message_end()).error) is RagBrokenStream
+
+
+def test_a_long_blocking_answer_is_read_in_pieces_too() -> None:
+    heard = hear_blocking({"event": "message", "answer": LONG, "metadata": {"usage": dict(events.USAGE)}})
+
+    assert heard.text == LONG
+    assert heard.end.usage == events.USAGE
+    assert sum(map(dify_events.is_long, heard.events)) >= 2 * len(LONG.encode()) // large_json.PIECE_BYTES
+    odd = hear_blocking({"data": {}, "answer": LONG})
+    assert type(odd.error) is RagBrokenStream
 
 
 # --- Characters that are none ---
@@ -955,7 +1039,7 @@ def test_the_halves_of_a_pair_find_each_other_past_events_that_are_not_shown() -
     assert heard.texts == [TextDelta("😀")]
 
 
-@pytest.mark.parametrize(("whole", "texts"), [("😀", 1), (r"\ud83d\ude00", 1), (r"\ud83d", 2)])
+@pytest.mark.parametrize(("whole", "texts"), [("😀", 1), (r"\ud83d\ude00", 1), (r"\ud83d", 3)])
 def test_a_cut_pair_is_confirmed_or_corrected_by_the_whole_message(whole: str, texts: int) -> None:
     heard = hear(said(r"\ud83d", "agent_message"), said(r"\ude00", "agent_message"), said(whole), message_end())
 
@@ -1100,7 +1184,7 @@ def test_usage_may_be_missing(usage: Any) -> None:
 def hear_blocking(body: Mapping[str, Any], *, strip_think: bool = True) -> Heard:
     heard = Heard(answer=DifyAnswer(strip_think=strip_think))
     try:
-        heard.events.extend(heard.answer.feed_blocking(dict(body)))
+        heard.events.extend(heard.answer.feed_blocking(json.dumps(dict(body)).encode()))
     except RagError as error:
         heard.error = error
     return heard
@@ -1481,7 +1565,7 @@ def test_usage_that_json_cannot_say_is_null_and_spoils_no_answer(
 ) -> None:
     body = f'{{"event": "message_end", "answer": "Hi", "metadata": {{"usage": {usage}}}}}'
     if is_blocking:
-        heard = hear_blocking(dify_events.read_json(body.encode()))
+        heard = hear_blocking(large_json.read_json(body.encode()))
     else:
         heard = hear(message("Hi"), f"data: {body}\n\n".encode())
 
