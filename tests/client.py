@@ -89,7 +89,7 @@ class Client:
 @asynccontextmanager
 async def open_client(url: str, **options: Any) -> AsyncIterator[Client]:
     # proxy=None: the library would take proxy variables of the environment.
-    async with connect(url, proxy=None, max_size=None, **options) as socket:
+    async with connect(url, proxy=None, max_size=None, open_timeout=PATIENCE, **options) as socket:
         client = Client(socket)
         await client.until(type="status", stage="listening")
         client.token = client.frames[0].get("resume_token", "")
@@ -101,7 +101,7 @@ async def reopen_client(url: str, client: Client, **query: Any) -> AsyncIterator
     """Come back on a new socket, as the client that it was; what it is greeted with."""
     known = {"resume_token": client.token, "last_seq": client.last_seq, "session_id": client.rules.session_id or ""}
     query = known | query
-    async with connect(f"{url}?{urlencode(query)}", proxy=None, max_size=None) as client.socket:
+    async with connect(f"{url}?{urlencode(query)}", proxy=None, max_size=None, open_timeout=PATIENCE) as client.socket:
         async with asyncio.timeout(PATIENCE):
             greeting = json.loads(await client.socket.recv())
         assert isinstance(greeting, dict)

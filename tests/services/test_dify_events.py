@@ -730,7 +730,7 @@ GARBAGE = {
     "array": b"data: [1]\n\n",
     "number": b"data: 7\n\n",
     "string": b'data: "message"\n\n',
-    "deep": b"data: " + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n\n",
+    "deep": b"data: " + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n\n",
     "cut string": b'data: {"a":"\n\n',
     "zeros": b"data: \x00\x00\xff\xfe\n\n",
     "HTML": b"data: <html>\ndata: Sorry\n\n",
