@@ -1,11 +1,12 @@
-# Two commands: `make run` starts the service, `make test` checks everything; `make soak` does so at length.
+# Two commands: `make run` starts the service, `make test` checks everything; `make soak` does so at length,
+# `make machines` on other machines.
 # They need Python 3.11+ and make; uv is used when it is there.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test soak lock clean
+.PHONY: run test soak machines lock clean
 
 # Without a .env and a Dify key the service answers from docs/, so that it can be tried at once.
 ifeq ($(wildcard .env),)
@@ -28,6 +29,11 @@ soak: $(VENV)/.dev
 	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/test_fault_matrix.py
 	$(BIN)/pytest -q -n 4 -m hypothesis --hypothesis-profile searching
 	$(BIN)/python -m tests.soak
+
+# Before a release: both locks with an old pip, the image, a fresh clone on other Pythons, a busy machine. What it takes is
+# in CONTRIBUTING.md; without it a part is skipped, and says why. PYTHON_IMAGE names the base of the image.
+machines: $(VENV)/.dev
+	$(BIN)/pytest -v -s -m machines tests/machines
 
 # The lock files hold hashes and no addresses; what the image installs takes signed tokens and traces, too. Needs uv.
 lock:

@@ -1,0 +1,1 @@
+"""What `make machines` tries before a release: other Pythons, an old pip, a busy machine, and the image itself."""
