@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from fnmatch import fnmatch
@@ -69,6 +72,56 @@ def test_the_oldest_and_the_newest_python_run_the_same_checks_as_a_checkout() ->
     assert job["strategy"]["matrix"]["python"] == [oldest[1], "3.14"]
     assert [step["run"] for step in job["steps"] if "run" in step] == ["make test"]
     assert job["env"]["REQUIRE_BROWSER"] == "1"
+
+
+@pytest.mark.parametrize(("tests", "status"), [("true", 0), ("false", 2)])
+def test_the_checks_get_what_a_bare_machine_lacks_and_end_with_the_runners_summary(
+    tmp_path: Path, tests: str, status: int
+) -> None:
+    """A machine with a Python and nothing else that is needed; its packages bring a make."""
+    machine, checkout = tmp_path / "bin", tmp_path / "checkout"
+    machine.mkdir()
+    for tool in ("bash", "cat", "chmod", "dirname", "env", "grep", "id", "sh"):
+        (machine / tool).symlink_to(shutil.which(tool) or pytest.skip(f"there is no {tool}"))
+    (machine / "python3").symlink_to(sys.executable)
+    (machine / "apt-get").write_text(APT_GET)
+    (machine / "apt-get").chmod(0o755)
+    (machine / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (machine / "sudo").chmod(0o755)
+    (checkout / ".ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", checkout / ".ci")
+    environment = {"PATH": str(machine), "BIN": str(machine), "REAL_MAKE": shutil.which("make") or "make"}
+    makefile = f"test:\n\t@echo $(PYTHON) $$REQUIRE_BROWSER $$PWD; echo 7 passed; {tests}\n"
+    (checkout / "Makefile").write_text(makefile)
+
+    done = subprocess.run(
+        [checkout / ".ci" / "run"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    assert done.stdout.splitlines() == [
+        "apt-get update -q",
+        "apt-get install -qy --no-install-recommends make openssl chromium fonts-noto-cjk prometheus",
+        f"python3 1 {checkout}",
+        "7 passed",
+    ]
+    assert done.returncode == status
+
+
+# Tells how it was called, and brings make.
+APT_GET = """\
+#!/bin/sh
+echo "apt-get $*"
+printf '#!/bin/sh\\nexec "$REAL_MAKE" "$@"\\n' > "$BIN/make"
+chmod +x "$BIN/make"
+"""
+
+
+def test_the_checks_stop_at_the_first_thing_that_fails() -> None:
+    assert "set -euo pipefail" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 def properties(path: Path) -> dict[str, str]:
