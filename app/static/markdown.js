@@ -36,6 +36,14 @@ const markdown = new Marked({
   },
 });
 
+// What costs more than it is worth, or more than there is of the stack: it is shown as the text it is.
+const MOST_CHARS = 300_000;
+const MOST_CHARS_OF_A_BLOCK = 20_000;
+const DEEP = /(?:[>*_[\](){}~`+] ?){60}|^[ \t]{400}/m;
+
+const isTooMuch = (text) =>
+  text.length > MOST_CHARS || DEEP.test(text) || text.split(/\n\s*\n/).some((block) => block.length > MOST_CHARS_OF_A_BLOCK);
+
 /** Shows a text in an element. Only blocks that changed are made anew; a slow one makes the next wait longer. */
 export class MarkdownView {
   #blocks = [];
@@ -43,6 +51,7 @@ export class MarkdownView {
   #around;
   #text = "";
   #timer = 0;
+  #is_plain = false;
 
   /**
    * @param {HTMLElement} element
@@ -67,6 +76,27 @@ export class MarkdownView {
 
   #render() {
     const begun = performance.now();
+    this.#is_plain ||= isTooMuch(this.#text);
+    if (!this.#is_plain) {
+      try {
+        this.#showBlocks();
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        this.#is_plain = true; // the stack was not deep enough
+      }
+    }
+    if (this.#is_plain) this.#showPlain();
+    const shown = this.#text;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = 0;
+        if (this.#text !== shown) this.show(this.#text);
+      },
+      Math.max(16, 8 * (performance.now() - begun)),
+    );
+  }
+
+  #showBlocks() {
     const tokens = markdown.lexer(this.#text);
     const blocks = tokens.filter((token) => token.type !== "space" && token.type !== "def");
     let same = 0;
@@ -81,13 +111,19 @@ export class MarkdownView {
       this.#element.append(fragment);
     }
     for (const region of this.#element.querySelectorAll("pre, table")) region.tabIndex = 0; // they scroll by themselves
-    const shown = this.#text;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = 0;
-        if (this.#text !== shown) this.show(this.#text);
-      },
-      Math.max(16, 8 * (performance.now() - begun)),
-    );
+  }
+
+  #showPlain() {
+    for (const { nodes } of this.#blocks.splice(0)) nodes.forEach((node) => node.remove());
+    let plain = this.#element.querySelector(":scope > .plain");
+    if (!plain) {
+      plain = document.createElement("div");
+      plain.className = "plain";
+      plain.dir = "auto";
+      this.#element.replaceChildren(plain);
+    }
+    const shown = plain.textContent;
+    if (this.#text.startsWith(shown)) plain.append(this.#text.slice(shown.length));
+    else plain.textContent = this.#text;
   }
 }

@@ -257,6 +257,23 @@ async def test_a_very_long_answer_is_not_made_anew_with_each_text(page: Page, di
     assert await first.evaluate("paragraph => paragraph.isConnected")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["> " * 20_000, "*_" * 20_000, "[" * 40_000, "- " * 3_000, "a\n" * 20_000, ("*a **b `c " * 60 + "\n\n") * 800],
+    ids=["quotes", "emphasis", "brackets", "lists", "block", "answer"],
+)
+async def test_an_answer_that_is_too_deep_or_too_large_is_shown_as_it_is(
+    page: Page, dify: StandInDify, text: str
+) -> None:
+    text += " the end"
+    dify.will(answer(*(text[i : i + 50_000] for i in range(0, len(text), 50_000)), sources=[{"title": "A source"}]))
+    await say(page, "What do you say?")
+    shown = page.locator(".card.answered")
+    await expect(shown.locator(".answer")).to_contain_text("the end")
+    assert await shown.locator(".answer .plain").evaluate("plain => plain.textContent") == text
+    await expect(shown.locator(".sources")).to_be_visible()
+
+
 # Controls
 
 
