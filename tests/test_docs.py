@@ -11,19 +11,15 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Iterator
-from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
 import httpx
 import pytest
-import uvicorn
 from aiohttp import web
 from dotenv import dotenv_values
 from prometheus_client import Counter
@@ -45,7 +41,6 @@ from app.codes import CloseCode, ErrorCode
 from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
-from app.lifecycle.server import TRY
 from app.metrics import Metrics
 from app.models import lifetime, listening, messages, session, verdicts
 from app.routers.health import Health
@@ -53,7 +48,7 @@ from app.services import providers, trust
 from app.services.local import knowledge
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
-from tests.client import PATIENCE, Client, open_client
+from tests.client import PATIENCE, Client
 from tests.conftest import Serve
 from tests.rules import Frame, text_of
 from tests.service import ROOT, make_settings
@@ -63,9 +58,6 @@ from tests.standin.scripts import answer, wait
 DOCS = ROOT / "docs"
 ROOT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in ROOT_PAGES), *sorted(DOCS.glob("*.md"))]
-UVICORN_OPTIONS = {
-    option for parameter in uvicorn.main.params for option in [*parameter.opts, *parameter.secondary_opts]
-}
 HOSTS = {"127.0.0.1", "dify.ai", "api.dify.ai", "keepachangelog.com", "semver.org", "shop.example", "realtime_rag;"}
 LANGUAGES = {"sh", "json", "python", "html", "js", "ini", "text", "toml", "promql", "yaml"}
 
@@ -161,75 +153,6 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in dict.fromkeys(lines)]
 
 
-async def test_the_commands_are_there(start: Serve) -> None:
-    makefile = read(ROOT / "Makefile")
-    for command in commands():
-        match list(dropwhile(re.compile(r"[A-Z_]+=").match, command)):
-            case ["make", target]:
-                assert re.search(rf"^{target}:", makefile, re.MULTILINE)
-            case [".venv/bin/python", "-m", module]:
-                assert importlib.util.find_spec(module), module
-            case [".venv/bin/python", "-m", "app", "replay", "app/static/transcripts/en.jsonl", *_]:
-                pass  # below
-            case [".venv/bin/python", "-m", "app", "replay", "talk.jsonl", *options]:
-                await the_talk_of_the_docs_is_as_expected(start, options)
-            case [".venv/bin/python", "-m", "app"]:
-                pass  # tests/test_process.py and tests/test_tracing.py
-            case [".venv/bin/python", "-m", "uvicorn", "app.main:app", *_]:
-                pass  # tests/test_metrics.py
-            case [".venv/bin/websockets", "ws://127.0.0.1:8000/ws/realtime-asr"]:
-                await the_interactive_client_shows_an_answer(start)
-            case ["docker", "build" | "run" | "kill" | "stop", *_]:
-                pass  # tests/test_container.py
-            case ["kill", "-HUP", "<process id>"]:
-                pass  # tests/identity/test_gate.py
-            case ["openssl", *_] | ["python3", "-c", _] | ["pip", "install", "pyjwt[crypto]>=2.13"]:
-                pass  # below, with the tokens
-            case ["uvicorn", "app.main:app", *options]:
-                assert {option for option in options if option.startswith("--")} <= UVICORN_OPTIONS
-            case ["docker", "compose", *_] | ["kubectl", *_]:
-                pass  # tests/test_deployment.py
-            case other:
-                raise AssertionError(f"nobody tries {other}")
-
-
-async def the_talk_of_the_docs_is_as_expected(start: Serve, options: list[str]) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
-    (talk,) = (block for block in blocks("text", DOCS / "replay.md") if '"asks"' in block)
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
-        file.write(talk)
-        file.flush()
-        known = [service.ws_url if option.startswith("ws:") else option for option in options]
-        command = [*known, *([] if "--url" in known else ["--url", service.ws_url])]
-        shown = await run(sys.executable, "-m", "app", "replay", file.name, *command, PYTHONUTF8="1")
-    assert "as expected" in shown or '"as_expected": true' in shown
-
-
-async def the_interactive_client_shows_an_answer(start: Serve) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
-    (frame,) = blocks("json", ROOT / "README.md")
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).parent / "websockets",
-        service.ws_url,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        async with asyncio.timeout(3 * PATIENCE):
-            await process.stdout.readuntil(b'"listening"')
-            process.stdin.write(frame.encode())
-            shown = await process.stdout.readuntil(b'"idle"')
-            process.stdin.close()
-            await process.stdout.read()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    assert b"DIFY_API_KEY" in shown
-
-
 async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
     service = await start(rag_provider="local", knowledge_dir=DOCS)
     (code,) = blocks("python", ROOT / "README.md")
@@ -249,79 +172,6 @@ async def test_the_python_of_the_frontend_page_prints_an_answer(start: Serve) ->
     code = code.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url)
     printed = await run(sys.executable, "-c", code, stdin="How do I set the Dify key?\n", PYTHONUTF8="1")
     assert "Answering with Dify › Set the Dify key" in printed.splitlines()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A checkout with its own, finished environment."""
-    for name in ("Makefile", "app", "docs", "requirements.txt"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
-    (tmp_path / ".venv" / ".runtime").touch()
-    return tmp_path
-
-
-async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
-    """Start `make run`, ask what it says to ask; return what it said and the final frame."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
-    process = await asyncio.create_subprocess_exec(
-        "make",
-        "run",
-        cwd=checkout,
-        stderr=asyncio.subprocess.PIPE,
-        env={**inherited, "PORT": "0", **environment},
-        start_new_session=True,
-    )
-    assert process.stderr
-    try:
-        async with asyncio.timeout(3 * PATIENCE):
-            said = ""
-            while "Connect to" not in said:
-                line = (await process.stderr.readline()).decode()
-                assert line, f"it ended: {said}"
-                said += line
-        url, message = re.findall(r"Connect to (\S+) and send (\{.*?\})", said.replace("\\", ""))[-1]
-        async with open_client(url) as client:
-            await client.send_raw(message)
-            frames = await client.until(stage="idle")
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        await process.stderr.read()
-        await process.wait()
-    return said, frames[-2]
-
-
-async def test_make_run_answers_from_the_docs_and_says_how_to_ask(checkout: Path) -> None:
-    said, final = await ask_make_run(checkout, LOG_FORMAT="text")  # as on a terminal
-    assert final["sources"][0]["title"] == "Realtime RAG › What this service is for"
-    assert re.search(r"Open http://127\.0\.0\.1:\d+/ in a browser", said)
-    line = next(line for line in said.splitlines() if "Connect to" in line)
-    (shown,) = (block for block in blocks("text", ROOT / "README.md") if "Connect to" in block)
-    assert re.sub(r"^\S+|:\d+/", "", line) == re.sub(r"^\S+|:\d+/", "", shown.strip())
-    assert TRY in shown
-    for shown in blocks("text", DOCS / "quickstart.md")[0].splitlines():
-        assert re.sub(r":\d+/", "", shown) in re.sub(r":\d+/", "", said)
-
-
-async def test_make_run_takes_a_dotenv_file_or_a_key_instead(checkout: Path) -> None:
-    said, _ = await ask_make_run(checkout, DIFY_API_KEY="app-x", DIFY_BASE_URL="http://127.0.0.1:9/v1")
-    assert "Indexed" not in said
-    (checkout / ".env").write_text(read(ROOT / ".env.example"), encoding="utf-8")
-    said, final = await ask_make_run(checkout)
-    assert final["error"]["code"] == "RAG_NOT_CONFIGURED"
-    assert said.startswith("{")
-
-
-async def test_the_replay_of_the_readme_finds_the_service_of_this_checkout(checkout: Path, start: Serve) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS, ws_path="/talk")
-    (command,) = (block for block in blocks("sh", ROOT / "README.md") if "replay" in block)
-    (checkout / ".env").write_text(f"PORT={service.http_url.rpartition(':')[2]}\nWS_PATH=/talk\nDIFY_TIMEOUT=soon\n")
-    shown = await run("sh", "-c", f"cd {shlex.quote(str(checkout))}\n{command}", PYTHONUTF8="1")
-    assert shown.endswith("as expected\n")
-    assert "< " in shown
 
 
 # Frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ def microseconds(text: str, language: str | None, rounds: int = ROUNDS) -> float
 
 def main() -> None:
     """Print the median over the gold sentences of each language, then the time of hostile texts."""
+    argparse.ArgumentParser(prog="python -m tests.benchmarks.detector", description=__doc__).parse_args()
     print(f"{'language':12}{'told':>10}{'guessed':>10}  µs a call")
     for path in sorted(GOLD.glob("*.tsv")):
         texts = [line.split("\t")[2] for line in path.read_text("utf-8").splitlines()]

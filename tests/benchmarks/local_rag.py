@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import statistics
@@ -87,6 +88,7 @@ async def milliseconds(rag: LocalRag, text: str) -> float:
 
 
 async def main() -> None:
+    argparse.ArgumentParser(prog="python -m tests.benchmarks.local_rag", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         questions = write_folder(Path(folder), random.Random(1))
         settings = Settings(_env_file=None, knowledge_dir=Path(folder))
