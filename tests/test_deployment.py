@@ -137,6 +137,17 @@ def test_the_pod_has_time_to_leave() -> None:
     assert f"waits {sleep} seconds" in read(PAGE)
 
 
+def test_kubernetes_would_take_the_pod_of_the_operations_page_which_has_time_to_leave(tmp_path: Path) -> None:
+    (block,) = blocks("yaml", DOCS / "operations.md")
+    shown = yaml.safe_load(block)["spec"]
+    shown["containers"][0]["image"] = container()["image"]
+    manifest = tmp_path / "pod.yaml"
+    manifest.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": shown}))
+    check("kubernetes-validate", "--strict", "--kubernetes-version", OLDEST_KUBERNETES, manifest)
+    sleep = shown["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert shown["terminationGracePeriodSeconds"] >= sleep + DRAIN_SECONDS + 10
+
+
 def test_the_config_map_holds_settings_and_the_secret_is_made_apart() -> None:
     data = resources()["ConfigMap"]["data"]
     Settings(_env_file=None, **{name.lower(): value for name, value in data.items()})
