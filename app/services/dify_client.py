@@ -34,11 +34,10 @@ from app.services.dify_events import (
     PAUSE,
     DifyAnswer,
     SseParser,
-    is_long,
     mend,
     merge_texts,
 )
-from app.services.large_json import read_json
+from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport, is_sent
@@ -386,10 +385,13 @@ class _Run:
         """Put into `events` what the next bytes bring; who reads a long text lets others have their turn."""
         if len(chunk) >= FULL_BYTES:
             await asyncio.sleep(0)
-        for data in self._parser.feed(chunk):
-            for event in self.answer.feed(*data):
-                events.append(event)
-                if is_long(event):
+        for data, name in self._parser.feed(chunk):
+            heard = self.answer.feed(data, name)
+            if len(data) <= PIECE_BYTES:
+                events.extend(heard)  # as nearly always
+            else:
+                for event in heard:
+                    events.append(event)
                     await asyncio.sleep(0)
             if self.answer.is_over:
                 return

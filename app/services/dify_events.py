@@ -392,7 +392,8 @@ class DifyAnswer:
 
     def _message(self, texts: Iterable[str]) -> Iterator[AnswerEvent]:
         if self._agent_digest is None:
-            yield from self._show_all(texts)
+            for text in texts:  # not by `_show_all`: this is where nearly every text passes
+                yield from self._show(self._pairs.feed(text))
             return
         # After agent_message, one message repeats the whole answer: it confirms or corrects.
         pairs, digest = PairJoiner(), _digest("")
@@ -575,23 +576,16 @@ def _sources(resources: object) -> Iterator[Source]:
         )
 
 
-def is_long(event: AnswerEvent) -> bool:
-    """Whether it took its time to read this: then it is the turn of others."""
-    return event is PAUSE or (isinstance(event, TextDelta | TextReplaced) and len(event.text) > LONG_CHARS)
-
-
 def merge_texts(events: Iterable[AnswerEvent]) -> Iterator[AnswerEvent]:
     """Join texts that arrived together: what waited in one network read leaves as one piece, unless it is long."""
     texts: list[str] = []
     for event in events:
-        if event is PAUSE:
-            continue
-        if isinstance(event, TextDelta) and not is_long(event):
+        if isinstance(event, TextDelta) and len(event.text) <= LONG_CHARS:
             texts.append(event.text)
             continue
-        if texts:
-            yield TextDelta("".join(texts))
-            texts.clear()
+        if text := "".join(texts):
+            yield TextDelta(text)
+        texts.clear()
         yield event
-    if texts:
-        yield TextDelta("".join(texts))
+    if text := "".join(texts):
+        yield TextDelta(text)
