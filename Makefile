@@ -26,7 +26,7 @@ test: $(VENV)/.dev
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
-	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/test_fault_matrix.py
+	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/wire/test_fault_matrix.py
 	$(BIN)/pytest -q -n 4 -m hypothesis --hypothesis-profile searching
 	$(BIN)/python -m tests.soak
 

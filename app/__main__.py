@@ -14,6 +14,7 @@ from contextlib import suppress
 from app.config import Settings, load_settings, refuse_to_start
 from app.errors import StartError
 from app.lifecycle.server import make_server
+from app.main import build_app
 
 # What binding says of an address that this machine does not have.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -55,23 +56,37 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+COMMANDS = {
+    "serve": "serve; what is done without a command",
+    "replay": "send a recorded talk to a running service",
+    "evaluate": "measure on labelled sentences how well questions are recognised",
+}
+
+
 def main() -> None:
-    """Serve, or run the tool that the first argument names."""
-    parser = argparse.ArgumentParser(prog="python -m app", description="Serve; with a name, run that tool instead.")
-    parser.add_argument("tool", nargs="?", choices=["replay", "evaluate"], help="a tool has a --help of its own")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    """Serve, or run the command that the first argument names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve with the settings of the environment and of .env, or run a tool.",
+        epilog="\n".join(["commands:", *(f"  {name:<10} {what}" for name, what in COMMANDS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "command", nargs="?", choices=COMMANDS, default="serve", metavar="command", help="one of those below"
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own; --help tells them")
     options = parser.parse_args()
-    if options.tool is None:
+    if options.command == "serve":
         serve()
     else:
-        sys.exit(run_tool(options.tool, options.arguments))
+        sys.exit(run_tool(options.command, options.arguments))
 
 
 def run_tool(name: str, arguments: Sequence[str]) -> int:
     """Run a tool and return its exit status."""
     # Imported here: the service starts without them.
-    from app import evaluate
-    from app.replay import command
+    from app.tools import evaluate
+    from app.tools.replay import command
 
     tools = {"replay": command.main, "evaluate": evaluate.main}
     return tools[name](arguments)
@@ -80,7 +95,7 @@ def run_tool(name: str, arguments: Sequence[str]) -> int:
 def serve() -> None:
     allow_many_files()
     settings = load_settings()
-    server = make_server(settings)
+    server = make_server(build_app(settings), settings)
     try:
         sockets = open_sockets(settings)
     except StartError as error:

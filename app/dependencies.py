@@ -1,21 +1,22 @@
-"""Typed access to what the lifespan owns."""
+"""The `Runtime`: what the lifespan owns, typed access to it, and how things stand in it."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from app.accounts import Accounts
 from app.config import Settings
-from app.gauges import Gauges
 from app.identity import Gate
-from app.metrics import Metrics
-from app.readiness import Readiness
-from app.sessions import Sessions
+from app.lifecycle.readiness import Readiness
+from app.observability.gauges import Gauges
+from app.observability.metrics import Metrics, State
+from app.sessions.accounts import Accounts
+from app.sessions.table import Sessions
 
 
 @dataclass(slots=True)
@@ -39,3 +40,19 @@ def runtime_of(connection: HTTPConnection) -> Runtime:
 
 
 RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+
+
+def state_of(sessions: Sessions, accounts: Accounts, readiness: Readiness) -> State:
+    """How things stand at this moment."""
+    breakers: Counter[str] = Counter()
+    for provider in accounts.providers:
+        breakers[provider.name] += not provider.breaker.is_closed
+    return State(
+        sessions_open=len(sessions),
+        sessions_parked=sessions.parked,
+        queries_running=sessions.running.running,
+        queries_queued=sessions.running.waiting + accounts.waiting,
+        frames_unread=sessions.unread,
+        is_ready=readiness.reason is None,
+        open_breakers=breakers,
+    )

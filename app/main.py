@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from app.config import Settings, give_up_the_start, load_settings, refuse_to_start
@@ -17,26 +18,27 @@ except ValueError as error:
 
 from starlette.routing import WebSocketRoute
 
-from app import __version__, logs
-from app.accounts import Accounts
-from app.archive import LocalArchive
-from app.dependencies import Runtime
+from app import __version__
+from app.dependencies import Runtime, state_of
 from app.errors import StartError
-from app.gauges import Gauges
 from app.identity import Gate
 from app.identity.hosts import KnownHosts
-from app.metrics import Metrics
-from app.readiness import Readiness
+from app.lifecycle.probe import Probe
+from app.lifecycle.readiness import Readiness
+from app.lifecycle.signals import drained_on_signal, reloaded_on_signal
+from app.observability import logs
+from app.observability.gauges import Gauges
+from app.observability.metrics import Metrics
+from app.observability.tracing import is_heard, load_telemetry
 from app.routers import console, contracts, health
 from app.routers import metrics as metrics_page
 from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
-from app.services.probe import Probe
 from app.services.providers import load_provider
 from app.services.trust import check_exporter
-from app.sessions import Sessions
-from app.signals import drained_on_signal, reloaded_on_signal
-from app.tracing import is_heard, load_telemetry
+from app.sessions.accounts import Accounts
+from app.sessions.archive import LocalArchive
+from app.sessions.table import Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
             if probe is not None:
                 await stack.enter_async_context(probe.running())
             readiness = Readiness(settings, sessions, provider, probe)
-            gauges = Gauges(metrics, sessions, accounts, readiness)
+            gauges = Gauges(metrics, partial(state_of, sessions, accounts, readiness))
             await stack.enter_async_context(gauges.watched())
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))

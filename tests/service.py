@@ -14,6 +14,7 @@ import pytest
 
 from app.config import Settings
 from app.lifecycle.server import make_server
+from app.main import build_app
 from tests.client import PATIENCE, Client, open_client, reopen_client
 from tests.rules import Frame
 
@@ -57,7 +58,7 @@ def make_settings(**values: Any) -> Settings:
 @asynccontextmanager
 async def serve(settings: Settings, **options: Any) -> AsyncIterator[Service]:
     """Run the service in this event loop, with other options of uvicorn than its own if need be."""
-    server = make_server(settings)
+    server = make_server(build_app(settings), settings)
     vars(server.config).update(options)
     task = asyncio.create_task(server.serve())
     try:

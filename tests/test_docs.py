@@ -25,29 +25,21 @@ from dotenv import dotenv_values
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from app import (
-    __main__,
-    config,
-    conversation,
-    errors,
-    main,
-    metrics,
-    origins,
-    readiness,
-    sessions,
-    tracing,
-)
+from app import __main__, config, errors, main, values
 from app.codes import CloseCode, ErrorCode
 from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
-from app.metrics import Metrics
+from app.lifecycle import readiness
 from app.models import lifetime, listening, messages, session, verdicts
+from app.observability import metrics, tracing
+from app.observability.metrics import Metrics
 from app.routers.health import Health
 from app.services import providers, trust
 from app.services.local import knowledge
 from app.services.local_rag import NOTHING_FITS, open_local
 from app.services.rag import Question, TextDelta
+from app.sessions import live, table
 from tests.client import PATIENCE, Client
 from tests.conftest import Serve
 from tests.rules import Frame, text_of
@@ -268,7 +260,7 @@ def test_every_code_of_an_answer_is_in_the_protocol() -> None:
 
 def strings_of_session() -> Iterator[tuple[str, str]]:
     """Where a string stands in the session and around it (the name of the call or argument), and the string."""
-    modules = (session, listening, lifetime, conversation, sessions)
+    modules = (session, listening, lifetime, live, table)
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -334,7 +326,7 @@ REFUSING = {"StartError", "ValueError", "refuse_to_start"}
 
 def refusals() -> Iterator[str]:
     """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
-    modules = [config, origins, tenants, signed, knowledge, providers, trust, metrics, tracing, main, __main__]
+    modules = [config, values, tenants, signed, knowledge, providers, trust, metrics, tracing, main, __main__]
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in REFUSING:
             continue

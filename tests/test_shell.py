@@ -24,10 +24,10 @@ import pytest
 from app.lifecycle.server import TRY
 from tests.client import PATIENCE, open_client
 from tests.conftest import Serve
+from tests.lifecycle.test_process import Process, started
 from tests.rules import Frame
 from tests.service import ROOT
 from tests.test_docs import DOCS, PAGES, blocks, read, run
-from tests.test_process import Process, started
 
 SNIPPETS = [
     pytest.param(block, id=f"{page.stem}-{number}")

@@ -14,7 +14,7 @@ from app.errors import StartError
 from app.identity.signed import LEEWAY, Verify, load_verify
 from app.identity.tenants import Tenant, is_name, load_tenants
 from app.identity.tokens import token_of
-from app.origins import ANY, is_loopback_page, is_own_page, origin_of
+from app.values import ANY, is_loopback_page, is_own_page, origin_of
 
 logger = logging.getLogger(__name__)
 

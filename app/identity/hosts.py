@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import Settings
 from app.identity.gate import Gate
-from app.origins import host_of, is_loopback
+from app.values import host_of, is_loopback
 
 MISDIRECTED = "This is not the service of that name: see ALLOWED_HOSTS.\n"
 

@@ -21,7 +21,7 @@ from pydantic import (
 from app.config import ApiKey, check_url
 from app.errors import StartError
 from app.models.messages import check_inputs
-from app.origins import origin_of
+from app.values import origin_of
 
 FILE_SETTING = "AUTH_TOKENS_FILE"
 

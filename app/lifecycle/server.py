@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import h11
 import uvicorn
@@ -21,11 +21,8 @@ from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from app.codes import CloseCode, ErrorCode
 from app.config import Settings, reachable
-from app.limits import TokenBucket
-from app.main import build_app
-
-if TYPE_CHECKING:
-    from app.dependencies import Runtime
+from app.observability.metrics import Metrics
+from app.sessions.limits import TokenBucket
 
 logger = logging.getLogger("app")
 
@@ -46,6 +43,13 @@ SLICE_BYTES = 512
 TURN_FRAMES = 64
 # What waits for its turn, in bytes; asyncio reads 256 KiB at most before it can be told to stop.
 MAX_UNREAD_BYTES = 1024 * 1024
+
+
+class Runtime(Protocol):
+    """What of the lifespan's state is used here."""
+
+    settings: Settings
+    metrics: Metrics
 
 
 class Http(H11Protocol):
@@ -311,9 +315,9 @@ class Server(uvicorn.Server):
         self.is_listening.set()
 
 
-def make_server(settings: Settings) -> Server:
+def make_server(app: ASGIApp, settings: Settings) -> Server:
     config = uvicorn.Config(
-        Forwarded(build_app(settings), os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
+        Forwarded(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
         proxy_headers=False,  # `Forwarded` reads them
         host=settings.host,
         port=settings.port,

@@ -1,0 +1,1 @@
+"""What is said and decided: no I/O, no clock."""

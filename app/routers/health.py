@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app import __version__
 from app.dependencies import RuntimeDep
-from app.readiness import Check, Reason
+from app.lifecycle.readiness import Check, Reason
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from app.dependencies import RuntimeDep
-from app.metrics import CONTENT_TYPE, MetricsUnreadable
+from app.observability.metrics import CONTENT_TYPE, MetricsUnreadable
 
 router = APIRouter(tags=["metrics"])
 

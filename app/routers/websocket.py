@@ -13,20 +13,22 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.accounts import Account
-from app.archive import Record
 from app.codes import CloseCode, ErrorCode
-from app.connection import Connection
-from app.conversation import ClientLeft, Conversation
 from app.dependencies import Runtime, runtime_of
 from app.identity import Identity, Refusal, choose_subprotocol
-from app.limits import QueryLimits, TokenBucket
 from app.models.effects import Effect
 from app.models.messages import NotResumed, SessionLimit, Unauthorized
 from app.models.session import SessionState
+from app.observability.observer import Observer
+from app.observability.outcomes import OutcomeLog
+from app.observability.session_metrics import SessionMetrics
+from app.observability.tracing import SessionTrace
 from app.services.question_detector import judge
-from app.session_metrics import Observer, SessionMetrics
-from app.tracing import SessionTrace
+from app.sessions.accounts import Account
+from app.sessions.archive import Record
+from app.sessions.connection import Connection
+from app.sessions.limits import QueryLimits, TokenBucket
+from app.sessions.live import ClientLeft, Conversation
 
 # When a client that was not let in may try again, in seconds.
 RETRY_AFTER = 5
@@ -178,7 +180,7 @@ class _Visit:
             )
             own = TokenBucket(settings.queries_per_minute / 60, settings.queries_per_minute)
             limits = QueryLimits((own, *account.buckets), (*account.slots, self._runtime.sessions.running))
-            observers: list[Observer] = [SessionMetrics(account.metrics)]
+            observers: list[Observer] = [OutcomeLog(), SessionMetrics(account.metrics)]
             if settings.tracing:
                 observers.append(SessionTrace(account.provider.name, account.name))
             return Conversation(session, account.provider, settings, record, limits, observers)

@@ -26,8 +26,10 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.observability.session_metrics import count_renewal, count_retry
+from app.observability.tracing import outgoing
 from app.services.bodies import Body
-from app.services.deadlines import Deadlines, Watch
+from app.services.dify_deadlines import Deadlines, Watch
 from app.services.dify_events import (
     MAX_CODE_CHARS,
     MAX_TEXT_BYTES,
@@ -41,8 +43,6 @@ from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport, is_sent
-from app.session_metrics import count_renewal, count_retry
-from app.tracing import outgoing
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import os
 import time
 
 from app.config import Settings
-from app.metrics import Metrics
 from app.models.messages import Answer
-from app.session_metrics import AccountMetrics, SessionMetrics
+from app.observability.metrics import Metrics
+from app.observability.session_metrics import AccountMetrics, SessionMetrics
 from tests.benchmarks.processes import running, service_over, share_one_cpu
 from tests.benchmarks.relay import run, stand_in
 from tests.benchmarks.report import figures, heading, median

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import StartError
 from app.identity import Directory, Gate, Identity, Refusal, gate
-from app.origins import allowed_origin_of, origin_of
+from app.values import allowed_origin_of, origin_of
 from tests.identity.samples import SECRET, entry, hash_of, tenant
 from tests.service import make_settings
 

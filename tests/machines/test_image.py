@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.lifecycle.test_process import Process
 from tests.machines.conftest import Debian, call
 from tests.rules import text_of
 from tests.service import ROOT, Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, wait
 from tests.test_docs import run
-from tests.test_process import Process
 
 pytestmark = pytest.mark.machines
 

@@ -32,8 +32,8 @@ from app.errors import (
     RagUnavailable,
 )
 from app.services import dify_client, dify_events
-from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
+from app.services.dify_deadlines import CLOSING_SECONDS
 from app.services.dify_events import THINKING
 from app.services.large_json import PIECE_BYTES
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced

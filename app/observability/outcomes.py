@@ -1,0 +1,47 @@
+"""The record that every query leaves in the log, by the name of `app.outcomes`."""
+
+from __future__ import annotations
+
+import logging
+
+from app.models.effects import CancelQuery, StartQuery
+from app.models.messages import FinalAnswer, ServerMessage, Timing
+
+# Operators filter by it: it stays, wherever this module goes.
+logger = logging.getLogger("app.outcomes")
+
+
+class OutcomeLog:
+    """The `Observer` of one session that logs what has become of each query."""
+
+    __slots__ = ("_session_id",)
+
+    def __init__(self) -> None:
+        self._session_id = ""
+
+    def attended(self) -> None:
+        pass
+
+    def started(self, effect: StartQuery) -> None:
+        pass
+
+    def sent(self, frame: ServerMessage) -> None:
+        self._session_id = frame.session_id
+        if isinstance(frame, FinalAnswer):
+            outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
+            reason = frame.error.code if frame.error else None
+            self._log(outcome, reason, frame.query_id, frame.timing, frame.provider)
+
+    def cancelled(self, effect: CancelQuery) -> None:
+        self._log("interrupted", effect.reason, effect.query_id, effect.timing)
+
+    def _log(
+        self, outcome: str, reason: str | None, query_id: str, timing: Timing, provider: str | None = None
+    ) -> None:
+        # Not by the context: who ends a query may be no part of its session.
+        fields = {"session_id": self._session_id, "query_id": query_id, "outcome": outcome, "reason": reason}
+        fields |= timing.model_dump()
+        if provider is not None:
+            fields["provider"] = provider
+        what = f"{outcome} ({reason})" if reason else outcome
+        logger.info("question %s after %d ms", what, timing.total_ms, extra=fields)
