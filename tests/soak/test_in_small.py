@@ -52,7 +52,7 @@ def test_reconnects_leave_memory_flat() -> None:
 
 
 def test_one_bad_client_costs_the_others_no_answer_and_the_service_little_memory() -> None:
-    assert_good(asyncio.run(bad_client(seconds=1, sessions=3, most_ms=math.inf)))
+    assert_good(asyncio.run(bad_client(seconds=0.3, sessions=2, most_ms=math.inf)))
 
 
 def test_every_attack_is_there() -> None:
