@@ -146,8 +146,9 @@ class Settings(Address):
     rag_provider: Annotated[str, AfterValidator(_check_provider)] = Field(
         "dify", description="Who answers: dify, local, or package.module:factory."
     )
-    knowledge_dir: Path = Field(
-        Path("docs"), description="Folder of Markdown and text files that the local provider answers from."
+    knowledge_dir: Path = Field(Path("docs"), description="Folder of documents that the local provider answers from.")
+    nothing_found: Literal["say", "silent"] = Field(
+        "say", description="What is answered when nothing in the folder fits: say so, or nothing at all (silent)."
     )
     fallback_provider: Annotated[str, AfterValidator(_check_provider)] | None = Field(
         None,

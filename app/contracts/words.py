@@ -61,6 +61,7 @@ FIELDS: Final = {
     "conversation_id": "What the backend calls the conversation; null: nothing.",
     "FinalAnswer.error": "Only when it failed.",
     "incomplete": "The text is not the whole answer.",
+    "found": "Only when nothing fits: false.",
     "provider": "Who answered, when it was not the first provider.",
     "wait_ms": "From the last words to the asking, to hear whether more comes.",
     "first_text_ms": "From the asking to the first text; null: there was none.",

@@ -72,13 +72,15 @@ class TextReplaced:
 class AnswerEnd:
     """The answer is over; nothing follows. `incomplete`: the provider itself stopped before the end.
 
-    `provider` names who answered, where that is not who was asked first.
+    `found` is false when the provider knows nothing that fits; then there may be no text. `provider` names who
+    answered, where that is not who was asked first.
     """
 
     conversation_id: str | None = None
     sources: tuple[Source, ...] = ()
     usage: dict[str, Any] | None = None
     incomplete: bool = False
+    found: bool = True
     provider: str | None = None
 
 

@@ -353,11 +353,13 @@ class FinalAnswer(Answer):
     conversation_id: str | None = None
     error: AnswerFailure | None = None
     incomplete: bool | None = None
+    found: Literal[False] | None = None
     provider: str | None = None
 
     def to_json(self) -> str:
         # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
-        absent: dict[str, Any] = dict.fromkeys(_without_value(self, "replace", "error", "incomplete", "provider"), True)
+        optional = ("replace", "error", "incomplete", "found", "provider")
+        absent: dict[str, Any] = dict.fromkeys(_without_value(self, *optional), True)
         if self.error is not None:
             absent["error"] = _without_value(self.error, "phase", "retry_after_ms")
         return self._dump(exclude=absent)

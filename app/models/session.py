@@ -629,9 +629,9 @@ class SessionState:
             case AnswerEnd():
                 if event.conversation_id is not None:
                     self._conversation_id = event.conversation_id
-                if not query.frames and not event.incomplete:
+                if not query.frames and not event.incomplete and event.found:
                     return self.answer_failed(query_id, RagFailed("the answer is empty"), now)
-                return self._finish(query, now, event, reason="answered")
+                return self._finish(query, now, event, reason="answered" if event.found else "nothing_found")
             case _:
                 assert_never(event)
 
@@ -664,7 +664,7 @@ class SessionState:
         query: RunningQuery,
         now: float,
         end: AnswerEnd,
-        reason: Literal["answered", "failed"],
+        reason: Literal["answered", "nothing_found", "failed"],
         error: RagError | None = None,
         content: str = "",
     ) -> list[Effect]:
@@ -681,6 +681,7 @@ class SessionState:
                 conversation_id=self._conversation_id,
                 error=None if error is None else AnswerFailure.of(error),
                 incomplete=end.incomplete or None,
+                found=None if end.found else False,
                 provider=end.provider,
             )
         )

@@ -29,7 +29,7 @@ class OutcomeLog:
         self._session_id = frame.session_id
         if isinstance(frame, FinalAnswer):
             outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
-            reason = frame.error.code if frame.error else None
+            reason = frame.error.code if frame.error else "nothing_found" if frame.found is False else None
             self._log(outcome, reason, frame.query_id, frame.timing, frame.provider)
 
     def cancelled(self, effect: CancelQuery) -> None:

@@ -135,7 +135,7 @@ async def _whole_answer(provider: RagProvider, question: Question) -> AsyncGener
         async for event in events:
             has_begun = has_begun or _is_text(event)
             if isinstance(event, AnswerEnd):
-                if not has_begun and not event.incomplete:
+                if not has_begun and not event.incomplete and event.found:
                     if event.conversation_id is not None:
                         yield ConversationNamed(event.conversation_id)
                     raise RagFailed("the answer is empty")

@@ -1,4 +1,4 @@
-"""The embedded provider: answers with sentences quoted from a folder of documents, without any model."""
+"""The embedded provider: answers with what is quoted from a folder of documents, without any model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from textwrap import indent
+from itertools import count
 
 from app.config import Settings
 from app.errors import RagUnavailable
@@ -21,6 +21,7 @@ from app.services.rag import AnswerEnd, AnswerEvent, Question, Source, TextDelta
 NOTHING_FITS = "Nothing in the knowledge base fits this question."
 NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
 SNIPPET_CHARS = 300
+SHOWN = 2  # quotes; the others stand under the sources
 
 
 class LocalRag:
@@ -28,8 +29,9 @@ class LocalRag:
 
     is_stateless = True
 
-    def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor, *, says_nothing_found: bool = True) -> None:
         self._knowledge = knowledge
+        self._says_nothing_found = says_nothing_found
         self._thread = thread
 
     @property
@@ -39,12 +41,14 @@ class LocalRag:
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         loop = asyncio.get_running_loop()
         try:
-            quotes = await loop.run_in_executor(self._thread, find_quotes, self._knowledge, question.text)
+            quotes = await loop.run_in_executor(
+                self._thread, find_quotes, self._knowledge, question.text, question.context
+            )
         except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
             raise RagUnavailable(f"the index cannot be searched: {error}") from error
-        for text in _answer(quotes) if quotes else [_nothing_fits(question.text)]:
+        for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question.text, self._says_nothing_found):
             yield TextDelta(text)
-        yield AnswerEnd(sources=tuple(_source(*numbered) for numbered in enumerate(quotes, start=1)))
+        yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
 
 @asynccontextmanager
@@ -60,7 +64,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
         index = partial(index_folder, knowledge, settings.knowledge_dir, ended.is_set)
         try:
             await asyncio.get_running_loop().run_in_executor(thread, index)
-            yield LocalRag(knowledge, thread)
+            yield LocalRag(knowledge, thread, says_nothing_found=settings.nothing_found == "say")
         finally:
             ended.set()  # a start that is given up need not wait for the whole folder
 
@@ -69,23 +73,23 @@ def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
     """Block quotes in Markdown, each with its place below."""
     gap = ""
     for quote in quotes:
-        for sentence in quote.sentences:
-            yield gap + indent(sentence, "> ", lambda line: True)
-            gap = "\n>\n"
+        lines = quote.marked.splitlines()
+        yield gap + "\n".join(f"> {line}" if line.strip() else ">" for line in lines)
         passage = quote.passage
         yield f"\n\n— {passage.source}" + (f" § {passage.heading}" if passage.heading else "")
         gap = "\n\n"
 
 
-def _nothing_fits(question: str) -> str:
-    return NOTHING_FITS_ZH if has_han(question) else NOTHING_FITS
+def nothing_fits(question: str, is_said: bool) -> list[str]:
+    """What is answered when nothing fits."""
+    return [NOTHING_FITS_ZH if has_han(question) else NOTHING_FITS] if is_said else []
 
 
-def _source(position: int, quote: Quote) -> Source:
+def source_of(quote: Quote, position: int) -> Source:
     return Source(
         position=position,
         title=quote.passage.title,
         source=quote.passage.source,
         score=round(quote.score, 3),
-        snippet="\n".join(quote.sentences)[:SNIPPET_CHARS],
+        snippet=quote.text[:SNIPPET_CHARS],
     )

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.local.passages import PASSAGE_CHARS, sentences, split_markdown, split_plain
+from app.services.local.passages import PASSAGE_CHARS, split_markdown, split_plain, units
 
 
 def sections(markdown: str) -> list[tuple[str, str]]:
     return [("/".join(headings), text) for headings, text in split_markdown(markdown)]
+
+
+def sentences(text: str) -> list[str]:
+    return [unit.text for unit in units(text)]
 
 
 def test_a_passage_stands_under_the_path_of_its_headings() -> None:
@@ -120,6 +124,44 @@ def test_long_code_is_cut_into_pieces_with_a_fence_each() -> None:
 )
 def test_a_passage_is_quoted_by_sentences_items_rows_and_code(text: str, quotes: list[str]) -> None:
     assert sentences(text) == quotes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One. Two!\n\nThree?",
+        "一。二！\n\n三",
+        "Before\n- one. Two\n- three",
+        "Code\n\n```\ncode. More\n```\n\nafter",
+    ],
+)
+def test_the_parts_of_a_passage_make_the_passage(text: str) -> None:
+    assert "".join(unit.before + unit.text for unit in units(text)).strip() == text
+
+
+def test_code_takes_what_it_is_about_along_into_the_next_passage() -> None:
+    code = "```\n" + "x = 1\n" * 100 + "```"
+    assert [text for _, text in sections(f"{('long ' * 80).strip()}\n\nSo it is set.\n\n{code}")] == [
+        f"{('long ' * 80).strip()}\n\nSo it is set.",
+        f"So it is set.\n\n{code}",
+    ]
+
+
+def test_each_part_of_a_long_table_has_its_head() -> None:
+    table = "| name | what it does |\n|---|---|\n" + "| one | It is a word of three letters. And more. |\n" * 40
+    first, *rest = [text for _, text in sections(table)]
+    assert first.startswith("| name | what it does |\n|---|---|\n| one |")
+    assert rest
+    for text in (first, *rest):
+        assert set(sentences(text)) == {"name: one | what it does: It is a word of three letters. And more."}
+
+
+def test_a_long_list_keeps_its_items() -> None:
+    items = [f"{number}. This is what number {number} says. It goes on." for number in range(1, 40)]
+    texts = [text for _, text in sections("\n".join(items))]
+    assert len(texts) > 1
+    assert "1." not in [quote for text in texts for quote in sentences(text)]
+    assert texts[0].startswith("\n".join(items[:5]))
 
 
 def test_a_colon_keeps_what_it_announces() -> None:

@@ -27,13 +27,15 @@ from app.services.local.terms import MAX_QUESTION_WORDS, Word, question_words, t
         "address addresses",
         "status statuses",
         "API apis",
+        "größe größer",
+        "reserva reservación reservar",
     ],
 )
 def test_forms_of_an_english_word_have_one_term(words: str) -> None:
     assert len(set(text_terms(words))) == 1
 
 
-@pytest.mark.parametrize("words", ["string strong", "need needle", "is as", "v2 v3", "größe grösser"])
+@pytest.mark.parametrize("words", ["string strong", "need needle", "is as", "v2 v3", "größe grüße"])
 def test_different_words_stay_apart(words: str) -> None:
     assert len(set(text_terms(words))) == 2
 
@@ -49,8 +51,8 @@ def test_accents_may_stand_apart() -> None:
 
 
 def test_text_without_spaces_is_found_by_characters_and_pairs() -> None:
-    assert text_terms("配置API密钥") == ["配", "置", "配置", "api", "密", "钥", "密钥"]
-    assert text_terms("ｷｰ 설정") == ["キ", "ー", "キー", "설", "정", "설정"]
+    assert text_terms("配置API密钥") == ["配", "配置", "置", "api", "密", "密钥", "钥"]
+    assert text_terms("ｷｰ 설정") == ["キ", "キー", "ー", "설", "설정", "정"]
 
 
 @pytest.mark.parametrize(

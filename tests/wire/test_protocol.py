@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from app.services.local_rag import NOTHING_FITS
 from tests.client import Client
 from tests.conftest import Serve
 from tests.rules import text_of
@@ -700,6 +702,21 @@ async def test_a_deadline_tells_its_phase(start: Serve, dify: StandInDify) -> No
     async with service.connect() as client:
         final = (await client.ask("What is RAG?"))[-2]
     assert final["error"] == {"code": "RAG_TIMEOUT", "retryable": True, "phase": "first_text"}
+
+
+@pytest.mark.parametrize(("nothing_found", "text"), [("say", NOTHING_FITS), ("silent", "")])
+async def test_nothing_that_fits_is_an_answer_that_says_so_and_no_failure(
+    start: Serve, tmp_path: Path, nothing_found: str, text: str
+) -> None:
+    (tmp_path / "a.md").write_text("The lantern hangs above the bridge.")
+    service = await start(rag_provider="local", knowledge_dir=tmp_path, nothing_found=nothing_found)
+    async with service.connect() as client:
+        *answers, idle = await client.ask("Who invented the telephone?")
+        assert text_of(answers) == text
+        assert (answers[-1]["found"], answers[-1]["sources"], "error" in answers[-1]) == (False, [], False)
+        assert idle["reason"] == "nothing_found"
+        *answers, idle = await client.ask("Where does the lantern hang?")
+    assert ("found" in answers[-1], idle["reason"]) == (False, "answered")
 
 
 async def test_an_answer_stopped_upstream_is_incomplete_without_error(client: Client, dify: StandInDify) -> None:

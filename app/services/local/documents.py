@@ -1,4 +1,4 @@
-"""The Markdown and text files of a folder, read."""
+"""The files of a folder, read as far as they can be."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-logger = logging.getLogger(__name__)
+from app.services.local import formats
 
-MAX_FILE_BYTES = 16 * 1024 * 1024
-_SUFFIXES = (".md", ".markdown", ".txt")
+logger = logging.getLogger(__name__)
 
 
 class Document(NamedTuple):
-    """`source` is the path below the folder, with slashes; without a text the file or folder was skipped."""
+    """`source` is the path below the folder, with slashes; without a text it was skipped, or is of an unknown kind."""
 
     source: str
+    suffix: str
     text: str | None
 
 
@@ -32,20 +32,21 @@ def documents(folder: Path) -> Iterator[Document]:
         # Everything is known by where it really is, so that a link can neither loop nor repeat a file.
         real = os.path.realpath(path)
         is_folder = os.path.isdir(real)
-        if real in seen or not (is_folder or path.lower().endswith(_SUFFIXES)):
+        if real in seen:
             continue
         seen.add(real)
-        text = None
+        suffix, text = os.path.splitext(path)[1].lower(), None
         try:
             if not Path(real).is_relative_to(root):
                 raise ValueError("it leads out of the folder")
             if is_folder:
                 waiting.extend(_entries(path))
                 continue
-            text = _read(real)
+            if suffix in formats.READERS:
+                text = formats.read(suffix, _read(real))
         except (OSError, ValueError) as error:
             logger.warning("Skipped %s: %s", _name(path, root), error)
-        yield Document(_name(path, root), text)
+        yield Document(_name(path, root), suffix, text)
 
 
 def _entries(folder: str) -> list[str]:
@@ -53,16 +54,13 @@ def _entries(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names if not name.startswith(".")]
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("not a regular file")  # reading a pipe would wait forever
-    if about.st_size > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-    data = Path(path).read_bytes()
-    if b"\0" in data:
-        raise ValueError("not a text")
-    return data.decode("utf-8-sig")
+    if about.st_size > formats.MAX_BYTES:
+        raise ValueError(f"larger than {formats.MAX_BYTES} bytes")
+    return Path(path).read_bytes()
 
 
 def _name(path: str, root: str) -> str:

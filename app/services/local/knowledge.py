@@ -9,20 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from math import log, sqrt
+from math import log
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from app.errors import StartError
-from app.services.local.documents import documents
+from app.services.local.documents import Document, documents
+from app.services.local.formats import PLAIN
 from app.services.local.passages import split_markdown, split_plain
 from app.services.local.terms import text_terms
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_FILES = 500
+UNREAD_KINDS = 10
 LEAST_TERMS = 3
 MOST_RANKED = 5_000
+SEPARATOR = " › "  # between the headings of a path
 
 
 class Passage(NamedTuple):
@@ -43,6 +46,7 @@ class Knowledge:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._passages_with: Counter[str] = Counter()
+        self._terms = 0
         self.size = 0
         # Contentless: the terms are made here, because the tokenizers of SQLite cannot find a Chinese word of
         # two characters. `ascii` splits at spaces and leaves everything beyond ASCII alone.
@@ -55,19 +59,21 @@ class Knowledge:
 
     def add(self, passage: Passage) -> None:
         self.size += 1
-        # Each once: in a text of this size it says nothing how often a word comes up.
-        terms = set(text_terms(f"{passage.title}\n{passage.text}"))
-        self._passages_with.update(terms)
+        terms = text_terms(f"{passage.title}\n{passage.text}")
+        self._terms += len(terms)
+        self._passages_with.update(set(terms))
         self._connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?)", (self.size, *passage))
         self._connection.execute("INSERT INTO search (rowid, terms) VALUES (?, ?)", (self.size, " ".join(terms)))
 
-    def weight(self, term: str) -> float | None:
-        """How much a term tells passages apart, as BM25 reckons; nothing for one that stands nowhere.
+    @property
+    def usual_length(self) -> float:
+        """Terms of a passage, on average."""
+        return self._terms / (self.size or 1)
 
-        The square root keeps one rare word from outweighing all the others of a question.
-        """
+    def weight(self, term: str) -> float | None:
+        """How much a term tells passages apart, as BM25 reckons; nothing for one that stands nowhere."""
         having = self._passages_with.get(term)
-        return sqrt(log(1 + (self.size - having + 0.5) / (having + 0.5))) if having else None
+        return log(1 + (self.size - having + 0.5) / (having + 0.5)) if having else None
 
     def search(self, terms: Iterable[str], limit: int) -> list[Passage]:
         """The passages with any of the terms, best first."""
@@ -100,12 +106,13 @@ def index_folder(knowledge: Knowledge, folder: Path, is_cancelled: Callable[[], 
         problem = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise StartError("KNOWLEDGE_DIR", f"{folder} {problem}")
     started = time.monotonic()
-    files = skipped = 0
+    files = 0
+    unread: Counter[str] = Counter()
     for document in documents(folder):
         if document.text is None:
-            skipped += 1
+            unread[document.suffix or "without a suffix"] += 1
             continue
-        for passage in _passages(document.source, document.text):
+        for passage in _passages(document, document.text):
             if is_cancelled():
                 return
             knowledge.add(passage)
@@ -116,16 +123,16 @@ def index_folder(knowledge: Knowledge, folder: Path, is_cancelled: Callable[[], 
         logger.warning("KNOWLEDGE_DIR: %s holds no text, so every question goes unanswered", folder)
     milliseconds = (time.monotonic() - started) * 1000
     logger.info(
-        "Indexed %s: %d files, %d passages, %d skipped, %.0f ms",
+        "Indexed %s: %d files, %d passages, %.0f ms; not read: %s",
         folder,
         files,
         knowledge.size,
-        skipped,
         milliseconds,
+        ", ".join(f"{number} {kind}" for kind, number in unread.most_common(UNREAD_KINDS)) or "none",
     )
 
 
-def _passages(source: str, text: str) -> Iterator[Passage]:
-    sections = split_plain(text) if source.lower().endswith(".txt") else split_markdown(text)
+def _passages(document: Document, text: str) -> Iterator[Passage]:
+    sections = split_plain(text) if document.suffix in PLAIN else split_markdown(text)
     for headings, section in sections:
-        yield Passage(source, " › ".join(headings), section)
+        yield Passage(document.source, SEPARATOR.join(headings), section)

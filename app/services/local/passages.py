@@ -13,6 +13,7 @@ from app.services.text_utils import split_text
 PASSAGE_CHARS = 800
 _HEADING_CHARS = 120
 _INFO_CHARS = 40  # of the language named at a fence
+_ABOUT_CHARS = 300
 _ANNOUNCED_CHARS = 600  # of "Run this:" together with the list or code it announces
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
@@ -28,6 +29,7 @@ _NOT_TEXT = re.compile(r"^(?:[ ]{0,3}>)+ ?|<!--.*?-->|\[!\w+\]", re.MULTILINE | 
 _LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()\s]*(?:\s[^()]*)?\)|\[[^\[\]]*\])")
 _STRONG = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _CJK_LINE_BREAK = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
+_CJK_END = re.compile(r"[\u3000-\u9fff\uff00-\uffef]$")
 # A full stop only counts before white space and what may begin a sentence: not in "3.14" or "e.g. this". The first
 # look-behind keeps a long row of dots from being tried at every dot.
 _SENTENCE_END = re.compile(
@@ -40,6 +42,17 @@ class Section(NamedTuple):
 
     headings: tuple[str, ...]
     text: str
+
+
+class Unit(NamedTuple):
+    """A part of a passage that can be quoted by itself; `before` is what joins it to the part before it."""
+
+    before: str
+    text: str
+
+    @property
+    def is_code(self) -> bool:
+        return _is_code(self.text)
 
 
 class _Block(NamedTuple):
@@ -68,17 +81,17 @@ def split_plain(text: str) -> Iterator[Section]:
     yield from _sections([], (block.text for block in _blocks(text.splitlines())))
 
 
-def sentences(text: str) -> list[str]:
+def units(text: str) -> list[Unit]:
     """What can be quoted from a passage: sentences, list items, table rows, pieces of code.
 
     A sentence that ends in a colon comes with the short list or code it announces.
     """
-    found: list[str] = []
+    found: list[Unit] = []
     for block in _blocks(text.splitlines()):
         for part in _parts(block.text):
-            announced = found and found[-1].endswith((":", "：")) and (_is_code(part) or _ITEM.match(part))
-            if announced and len(found[-1]) + len(part) < _ANNOUNCED_CHARS:
-                found[-1] += f"\n{part}"
+            announced = found and found[-1].text.endswith((":", "：")) and (_is_code(part) or _ITEM.match(part))
+            if announced and len(found[-1].text) + len(part) < _ANNOUNCED_CHARS:
+                found[-1] = found[-1]._replace(text=f"{found[-1].text}\n{part}")
             else:
                 found.extend(_quotes(part))
     return found
@@ -129,28 +142,50 @@ def _is_code(text: str) -> bool:
 
 def _sections(path: Iterable[_Block], blocks: Iterable[str]) -> Iterator[Section]:
     headings = tuple(heading.text for heading in path if heading.text)
-    text = ""
+    text, before = "", ""
     for piece in (piece for block in blocks for piece in _pieces(block)):
-        longer = f"{text}\n\n{piece}" if text else piece
+        longer = f"{text}{piece.before}{piece.text}" if text else piece.text
         if text and len(longer) > PASSAGE_CHARS:
             yield Section(headings, text)
-            longer = piece
-        text = longer
+            # Code says little without what it is about: short, that stands in both passages.
+            is_alone = _is_code(piece.text) and not _is_code(before) and len(before) < _ABOUT_CHARS
+            longer = f"{before}\n\n{piece.text}" if is_alone else piece.head + piece.text
+        text, before = longer, piece.text
     if text:
         yield Section(headings, text)
 
 
-def _pieces(block: str) -> Iterator[str]:
+class _Piece(NamedTuple):
+    """What fits a passage; `before` joins it to the piece before, `head` goes in front of it in another passage."""
+
+    before: str
+    text: str
+    head: str = ""
+
+
+def _pieces(block: str) -> Iterator[_Piece]:
     """The block, or parts of it that fit a passage; each part of a long code has its own fence."""
     if len(block) <= PASSAGE_CHARS:
-        yield block
+        yield _Piece("\n\n", block)
     elif _is_code(block):
         opening, _, rest = block.partition("\n")
         code, _, closing = rest.rpartition("\n")
-        yield from (f"{opening}\n{part.rstrip()}\n{closing}" for part in split_text(code, PASSAGE_CHARS))
+        for part in split_text(code, PASSAGE_CHARS):
+            yield _Piece("\n\n", f"{opening}\n{part.rstrip()}\n{closing}")
     else:
-        for sentence in (sentence for unit in _units(block) for sentence in _sentences(unit)):
-            yield from split_text(sentence, PASSAGE_CHARS)
+        before, head = "\n\n", ""
+        lines = _lines(block)
+        for line, after in zip_longest(lines, lines[1:], fillvalue=""):
+            if not _ROW.match(line):
+                head = ""
+            for sentence in [line] if _ROW.match(line) else _sentences(line):
+                for part in split_text(sentence, PASSAGE_CHARS):
+                    yield _Piece(before, part, head)
+                    before = ""
+                before = "" if _CJK_END.search(sentence) else " "
+            if _ROW.match(line) and _RULE.match(after):
+                head = f"{line}\n{after}\n" if len(line) + len(after) < _ABOUT_CHARS else ""
+            before = "\n"
 
 
 def _parts(block: str) -> list[str]:
@@ -171,15 +206,17 @@ def _parts(block: str) -> list[str]:
     return ["\n".join(lines) for lines in parts]
 
 
-def _quotes(part: str) -> Iterator[str]:
+def _quotes(part: str) -> Iterator[Unit]:
     if _is_code(part):
-        yield part
+        yield Unit("\n\n", part)
     elif _ROW.match(part):
-        yield from _rows(part)
+        yield from (Unit("\n- ", row) for row in _rows(part))
     else:
-        for unit in _units(part):
-            if not _RULE.match(unit):
-                yield from _sentences(_ITEM.sub("", unit))
+        for line in _lines(part):
+            before = "\n- " if _ITEM.match(line) else "\n\n"
+            for sentence in () if _RULE.match(line) else _sentences(_ITEM.sub("", line)):
+                yield Unit(before, sentence)
+                before = "" if _CJK_END.search(sentence) else " "
 
 
 def _rows(table: str) -> Iterator[str]:
@@ -195,18 +232,19 @@ def _rows(table: str) -> Iterator[str]:
         yield " | ".join(f"{name}: {cell}" if name else cell for name, cell in named if cell)
 
 
-def _units(text: str) -> list[str]:
+def _lines(text: str) -> list[str]:
     """List items, table rows and the rest, one line each."""
-    units: list[list[str]] = []
+    lines: list[list[str]] = []
     for line in text.splitlines():
-        if not units or _ROW.match(line) or _ITEM.match(line):
-            units.append([])
-        units[-1].append(line.strip())
-    return [_CJK_LINE_BREAK.sub("", "\n".join(lines)).replace("\n", " ") for lines in units]
+        if not lines or _ROW.match(line) or _ITEM.match(line):
+            lines.append([])
+        lines[-1].append(line.strip())
+    return [_CJK_LINE_BREAK.sub("", "\n".join(each)).replace("\n", " ") for each in lines]
 
 
 def _sentences(text: str) -> Iterator[str]:
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    number = _ITEM.match(text)  # "1." ends no sentence
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, number.end() if number else 0)]
     for start, end in zip([0, *ends], [*ends, len(text)], strict=True):
         if sentence := text[start:end].strip():
             yield sentence

@@ -1,37 +1,67 @@
-"""Which sentences of which passages answer a question, or that none do."""
+"""Which parts of which passages answer a question, or that none do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import chain, compress, pairwise, starmap
+from math import exp
 from typing import NamedTuple
 
-from app.services.local.knowledge import Knowledge, Passage
-from app.services.local.passages import sentences
-from app.services.local.terms import question_words, text_terms
+from app.services.local.knowledge import SEPARATOR, Knowledge, Passage
+from app.services.local.passages import Unit, units
+from app.services.local.terms import has_han, question_words, text_terms
 
-# A text fits when more than half of the question's weight is found in it. Not exactly half: of "the capital of
-# France" a text about capital letters has one word of two.
-FITS = 0.5
-# Talk before the question is part of its text. So any ending may be the question, down to the last three words:
-# shorter ones are found everywhere. Of three words or more, two must be found, however rare one of them is.
-ENDING_WORDS = 3
-MATCHING_WORDS = 2
-# A heading says what a text is about: "shipping cost" is answered below "Shipping", whatever words are used there.
-HEADING_BONUS = 1.5
+# What a passage is told by, and how much each weighs in the chance that it answers: fitted on questions with known
+# answers and on others whose topic is nowhere in the folder.
+CHANCE = -5.2
+BM25, SENTENCE, WINDOW, NEAR, HEADING, WORD, UNKNOWN = 2.9, 3.7, 2.0, 1.8, 2.0, 0.26, -1.5
+MOST_WORDS = 6  # more do not make it any likelier
+NEAR_TERMS = 6  # between two words that belong together
+WINDOW_UNITS = 3
+
+FITS = 0.30
+FITS_HAN = 0.45  # Chinese characters are found everywhere
+BESIDE_THE_BEST = 0.7  # of the best chance, for another passage
 CANDIDATES = 12  # passages of the full-text search that are judged
-FEW_WORDS = 8  # of a question without talk before it
 MAX_QUOTES = 3
-BESIDE_THE_BEST = 0.75  # of the best score, for another passage
-SECOND_SENTENCE = 0.25  # of the question's weight, that the first one lacks
+FIRST_CHARS = 600
+OTHER_CHARS = 250
+# Talk before a question that says next to nothing by itself counts half, and else not at all.
+FEW_WORDS = 2
+TALK = 0.5
 
 
 class Quote(NamedTuple):
-    """Sentences of a passage in their order there. `score` is between 0 and 1."""
+    """What stands around the unit `best` of a passage, in its order there. `score` is the chance that it answers."""
 
     passage: Passage
-    sentences: tuple[str, ...]
+    units: tuple[Unit, ...]
+    best: Unit
     score: float
+
+    @property
+    def text(self) -> str:
+        return _joined(self.units, [unit.text for unit in self.units])
+
+    @property
+    def marked(self) -> str:
+        """The text in Markdown, with its best part in bold where there are others."""
+        if len(self.units) == 1 or self.best.is_code:
+            return self.text
+        return _joined(self.units, [_bold(unit.text) if unit is self.best else unit.text for unit in self.units])
+
+
+def _joined(parts: Sequence[Unit], texts: Sequence[str]) -> str:
+    return "".join(part.before + text for part, text in zip(parts, texts, strict=True)).strip()
+
+
+def _bold(text: str) -> str:
+    # Without the mark at its end: after a Chinese one the asterisks would not count.
+    line, gap, rest = text.partition("\n")
+    words = line.rstrip(".!?:;。！？：；”’」』）")
+    return f"**{words}**{line[len(words) :]}{gap}{rest}"
 
 
 class _Need(NamedTuple):
@@ -42,97 +72,121 @@ class _Need(NamedTuple):
     size: float
 
 
-class _Share(NamedTuple):
-    """How much of the question's weight is found: of all of it, and of the ending that is found best."""
-
-    whole: float
-    ending: float
-    words: float
-
-    @property
-    def score(self) -> float:
-        return (self.whole + self.ending) / 2
+class _Judged(NamedTuple):
+    passage: Passage
+    units: list[Unit]
+    best: int
+    rank: float
+    chance: float
 
 
-def find_quotes(knowledge: Knowledge, question: str) -> list[Quote]:
-    """The passages that fit, best first; none when all have too little of the question."""
-    needs = _needs(knowledge, question)
-    judged = [_quote(passage, needs) for passage in _candidates(knowledge, needs)]
-    quotes: dict[tuple[str, ...], Quote] = {}  # the same sentences may stand in several files
-    for quote in sorted(filter(None, judged), key=lambda quote: -quote.score):
-        quotes.setdefault(quote.sentences, quote)
-    best = max((quote.score for quote in quotes.values()), default=0)
-    return [quote for quote in quotes.values() if quote.score >= best * BESIDE_THE_BEST][:MAX_QUOTES]
+def find_quotes(knowledge: Knowledge, question: str, talk: str = "") -> list[Quote]:
+    """The passages that fit, best first; none when no one is likely to answer.
+
+    The question decides. The talk before it only helps one that says next to nothing: "how long does that take".
+    """
+    needs, unknown = _needs(knowledge, question)
+    least = FITS_HAN if has_han(question) else FITS
+    quotes = _quotes(knowledge, needs, unknown, least)
+    if quotes or not talk or sum(need.size for need in needs) >= FEW_WORDS:
+        return quotes
+    said, _ = _needs(knowledge, talk)
+    halves = [need._replace(weight=need.weight * TALK, size=need.size * TALK) for need in said]
+    return _quotes(knowledge, [*halves, *needs], unknown, least)
 
 
-def _needs(knowledge: Knowledge, question: str) -> list[_Need]:
+def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least: float) -> list[Quote]:
+    candidates = knowledge.search((term for need in needs for term in need.terms), CANDIDATES)
+    judged = [found for passage in candidates if (found := _judge(knowledge, passage, needs, unknown))]
+    judged.sort(key=lambda found: -found.rank)
+    quotes: dict[str, Quote] = {}  # the same words may stand in several files
+    for found in judged:
+        if found.chance > least:
+            around = _around(found, OTHER_CHARS if quotes else FIRST_CHARS)
+            quote = Quote(found.passage, around, found.units[found.best], found.chance)
+            quotes.setdefault(quote.text, quote)
+            least = max(quote.score * BESIDE_THE_BEST, least)
+    return [*quotes.values()][:MAX_QUOTES]
+
+
+def _needs(knowledge: Knowledge, question: str) -> tuple[list[_Need], float]:
+    """The words of a question, and the share of its weight that stands nowhere in the folder."""
     words = question_words(question)
     # Of the pairs around a character, the commonest one is the word; the other may be there by chance.
     known = [[weight for term in word.terms if (weight := knowledge.weight(term)) is not None] for word in words]
     weights = [min(weights) for weights in known if weights]
     # A word that stands nowhere is either another way to say it or another topic: it counts like the others.
     usual = sum(weights) / len(weights) if weights else 0
-    return [
+    needs = [
         _Need(word.terms, min(weights, default=usual) * word.size, word.size)
         for word, weights in zip(words, known, strict=True)
     ]
+    unknown = sum(need.weight for need, weights in zip(needs, known, strict=True) if not weights)
+    return needs, unknown / (sum(need.weight for need in needs) or 1)
 
 
-def _candidates(knowledge: Knowledge, needs: Sequence[_Need]) -> list[Passage]:
-    found = knowledge.search(_terms(needs), CANDIDATES)
-    if len(needs) > FEW_WORDS:
-        # Once more, because the talk before a short question would crowd out what has only the question.
-        found += knowledge.search(_terms(needs[-FEW_WORDS:]), CANDIDATES)
-    return list(dict.fromkeys(found))
-
-
-def _terms(needs: Sequence[_Need]) -> set[str]:
-    return {term for need in needs for term in need.terms}
-
-
-def _quote(passage: Passage, needs: Sequence[_Need]) -> Quote | None:
-    """The best sentences of a passage, or nothing if it does not fit."""
-    units = sentences(passage.text)
-    if not units:
+def _judge(knowledge: Knowledge, passage: Passage, needs: Sequence[_Need], unknown: float) -> _Judged | None:
+    parts = units(passage.text)
+    if not parts:
         return None
-    topic = set(text_terms(passage.title))
-    terms = [set(text_terms(unit)) for unit in units]
-    chosen = _choose(needs, terms)
-    passage_share = _share(needs, set().union(*terms), topic)
-    # Words that stand close together mean more than the same words all over a passage.
-    quoted_share = _share(needs, set().union(*(terms[i] for i in chosen)), topic)
-    if (passage_share.ending + quoted_share.ending) / 2 <= FITS or passage_share.words < _least_words(needs):
-        return None
-    score = (passage_share.score + quoted_share.score) / 2
-    return Quote(passage, tuple(units[i] for i in chosen), score)
+    terms = [text_terms(part.text) for part in parts]
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, term in enumerate(chain(text_terms(passage.title), *terms)):
+        places[term].append(place)
+    found = [sorted(chain.from_iterable(places.get(term, ()) for term in need.terms)) for need in needs]
+    weights = [need.weight for need in needs]
+    whole = sum(weights)
+    half = 1.2 * (0.25 + 0.75 * sum(map(len, places.values())) / knowledge.usual_length)
+    bm25 = sum(weight * len(at) / (len(at) + half) for weight, at in zip(weights, found, strict=True)) / whole
+    pairs = [sum(pair) for pair in pairwise(weights)]
+    near = sum(compress(pairs, starmap(_are_near, pairwise(found)))) / (sum(pairs) or 1)
+    shares = [_share(needs, each) / whole for each in terms]
+    best = max(range(len(parts)), key=shares.__getitem__)
+    # A heading says what all below it is about.
+    heading = passage.title.rpartition(SEPARATOR)[2]
+    topic = text_terms(heading)
+    names = {term for word in question_words(heading) for term in word.terms}
+    named = len(names & {term for need in needs for term in need.terms}) / (len(names) or 1)
+    score = (
+        CHANCE
+        + BM25 * bm25
+        + SENTENCE * max(_share(needs, chain(topic, each)) for each in terms) / whole
+        + WINDOW * max(_share(needs, chain(topic, *terms[i : i + WINDOW_UNITS])) for i in range(len(terms))) / whole
+        + NEAR * near
+        + HEADING * named
+        + WORD * min(sum(need.size for need, at in zip(needs, found, strict=True) if at), MOST_WORDS)
+        + UNKNOWN * unknown
+    )
+    rank = 2 * bm25 + shares[best] + near / 2 + named / 2
+    return _Judged(passage, parts, best, rank, 1 / (1 + exp(-score)))
 
 
-def _least_words(needs: Sequence[_Need]) -> float:
-    return MATCHING_WORDS if sum(need.size for need in needs) >= ENDING_WORDS else 0
+def _share(needs: Sequence[_Need], terms: Iterable[str]) -> float:
+    there = set(terms)
+    return sum(need.weight for need in needs if not there.isdisjoint(need.terms))
 
 
-def _choose(needs: Sequence[_Need], units: Sequence[AbstractSet[str]]) -> list[int]:
-    """The sentence with most of the question, and one more if that has much of what is missing."""
-    best = max(range(len(units)), key=lambda i: _share(needs, units[i]).score)
-    missing = [need for need in needs if units[best].isdisjoint(need.terms)]
-    if len(missing) == len(needs):
-        return [0, 1][: len(units)]  # only the heading fits: it means what follows
-    gains = [sum(need.weight for need in missing if not unit.isdisjoint(need.terms)) for unit in units]
-    second = max(range(len(units)), key=gains.__getitem__)
-    is_worth_it = gains[second] > SECOND_SENTENCE * sum(need.weight for need in needs)
-    return sorted((best, second)) if is_worth_it else [best]
+def _are_near(places: Sequence[int], others: Sequence[int]) -> bool:
+    return any(
+        at < len(others) and others[at] <= place + NEAR_TERMS
+        for place in places
+        for at in (bisect_left(others, place - NEAR_TERMS),)
+    )
 
 
-def _share(needs: Sequence[_Need], terms: AbstractSet[str], topic: AbstractSet[str] = frozenset()) -> _Share:
-    asked = found = size = words = ending = 0.0
-    for need in reversed(needs):
-        is_topic = not topic.isdisjoint(need.terms)
-        asked += need.weight
-        size += need.size
-        if is_topic or not terms.isdisjoint(need.terms):
-            found += need.weight * (HEADING_BONUS if is_topic else 1)
-            words += need.size
-        if size >= ENDING_WORDS:
-            ending = max(ending, found / asked)
-    whole = min(found / asked, 1)
-    return _Share(whole, min(max(ending, whole), 1), words)
+def _around(found: _Judged, limit: int) -> tuple[Unit, ...]:
+    """The best unit with what stands around it, as much as fits; code never without what it is about."""
+    start, end = found.best, found.best + 1
+    parts = found.units
+    room = limit - len(parts[start].text)
+    grown = True
+    while grown:
+        grown = False
+        for at in (end, start - 1):
+            if 0 <= at < len(parts) and len(parts[at].text) <= room:
+                room -= len(parts[at].text)
+                start, end = min(start, at), max(end, at + 1)
+                grown = True
+    if parts[start].is_code and start:
+        start -= 1
+    return tuple(parts[start:end])

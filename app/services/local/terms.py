@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 from app.models.spelling import compared
 
 MAX_QUESTION_CHARS = 4_000
 MAX_QUESTION_WORDS = 64
+# Other languages have other endings: the beginning of a word serves for all of them.
+STEM_CHARS = 5
 
 _HIRAGANA = "\u3040-\u309f"
 _HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -69,8 +72,8 @@ def text_terms(text: str) -> list[str]:
     found: list[str] = []
     for run in _RUN.finditer(_plain(text)):
         if run["cjk"]:
-            found.extend(run[0])
-            found.extend(_pairs(run[0]))
+            for pair in zip_longest(run[0], _pairs(run[0])):  # in their order
+                found.extend(filter(None, pair))
         else:
             found.append(_stem(run[0]))
     return found
@@ -132,9 +135,9 @@ _DOUBLED = re.compile(r"([a-z])\1$")
 def _stem(word: str) -> str:
     """Cut English endings, so that "configured" finds "configuration". Crude, and the same on both sides."""
     if len(word) < 3 or not (word.isascii() and word.isalpha()):
-        return word
+        return word[:STEM_CHARS] if word.isalpha() else word
     for ending, instead, least in _ENDINGS:
         stem = ending.sub("", word)
         if stem != word and len(stem) >= least and _VOWEL.search(stem + instead):
             word = stem + instead
-    return _DOUBLED.sub(r"\1", word)
+    return _DOUBLED.sub(r"\1", word)[:STEM_CHARS]
