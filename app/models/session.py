@@ -309,8 +309,9 @@ class SessionState:
 
     @property
     def is_blank(self) -> bool:
-        """Nothing final was heard, asked or configured: who comes back misses nothing in a new session."""
-        return not self._queries and not self._is_configured and self._listener.last_final is None
+        """Nothing final was heard, asked or set: who comes back misses nothing in a new session."""
+        is_set = self._is_configured or self._paused
+        return not (self._queries or is_set or self._listener.last_final is not None)
 
     def wind_down(self, ending: Ending, now: float) -> list[Effect]:
         """Take no more questions, let the running answer finish until `ending.at`, and close."""

@@ -286,7 +286,12 @@ class DifyClient:
 
     def _leave(self, run: _Run) -> None:
         # A task of its own: the query that is being cancelled cannot wait.
-        task = self._tasks.create_task(self._see_off(run))
+        seeing_off = self._see_off(run)
+        try:
+            task = self._tasks.create_task(seeing_off)
+        except RuntimeError:  # the process ends, and has no time left for this
+            seeing_off.close()
+            return
         if (conversation_id := run.answer.conversation_id or run.conversation_id) is not None:
             self._leaving[conversation_id] = task
             task.add_done_callback(lambda done: self._forget(conversation_id, done))
@@ -356,7 +361,12 @@ class _Run:
         self.conversation_id = conversation_id
         self.is_asked = True
         self._context = copy_context()
-        self._sending = tasks.create_task(sending, context=self._context)
+        try:
+            self._sending = tasks.create_task(sending, context=self._context)
+        except RuntimeError as error:
+            sending.close()
+            self.is_asked = False
+            raise RagUnavailable("the process ends") from error
 
     @property
     def may_run(self) -> bool:

@@ -130,6 +130,7 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
                 context = await browser.new_context(**USUAL | options)
                 stack.push_async_callback(context.close)
             page = await context.new_page()
+            page.set_default_timeout(PATIENCE * 1000)
             stack.push_async_callback(page.close)
             if script:
                 await page.add_init_script(script)

@@ -128,7 +128,7 @@ def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float) -> None
         session.connect(0.0)
         now = 0.0
         running = ""
-        for number in range(600):
+        for number in range(150):
             now += pauses
             text = f"{number} " + "\U0001f600 𝔴" * 2_000 + chance.choice([" what is RAG?", " so it is", "..."])
             chunk = AsrChunk(
@@ -139,7 +139,7 @@ def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float) -> None
             )
             effects = session.receive(chunk, now) + session.tick(now)
             running = next((each.query_id for each in effects if isinstance(each, StartQuery)), running)
-            if number % 50 == 49:
+            if number % 30 == 29:
                 session.answer_event(running, TextDelta("x" * 1000), now)
                 session.answer_event(running, AnswerEnd(), now)
             del effects, chunk, text

@@ -166,6 +166,7 @@ async def test_a_question_that_follows_another_stands_beside_it(
 async def test_after_a_resume_questions_stand_below_the_new_connection(start: Serve, exporter: Exporter) -> None:
     service = await start(tracing=True)
     async with service.connect() as client:
+        await client.settle_in()
         await lose(client)
         await parked(service)
         async with service.reconnect(client):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
@@ -1517,6 +1517,7 @@ unknown = st.dictionaries(st.text(), anything).map(
 garbage = st.lists(st.one_of(unreadable, unknown, st.just(PING), st.just(b": comment\n\n")), max_size=3).map(b"".join)
 
 
+@settings(max_examples=30)  # each of them is a whole stream
 @given(name=st.sampled_from(sorted(set(OWN) - {"cut"})), data=st.data())
 def test_garbage_between_its_events_changes_no_stream(name: str, data: st.DataObject) -> None:
     recording = OWN[name]
@@ -1528,6 +1529,7 @@ def test_garbage_between_its_events_changes_no_stream(name: str, data: st.DataOb
     recording.check(hear_bytes([before + body]), recording.spoken)
 
 
+@settings(max_examples=30)
 @given(blocks=st.lists(unreadable, min_size=1), data=st.data())
 def test_a_stream_of_any_garbage_and_nothing_else_is_broken(blocks: list[bytes], data: st.DataObject) -> None:
     body = PING.join(blocks)

@@ -47,7 +47,7 @@ class Honest:
                 tasks.create_task(self._ask(until, number))
 
     async def _ask(self, until: float, number: int) -> None:
-        async with self._service.connect(open_timeout=60) as client:
+        async with self._service.connect() as client:
             await asyncio.sleep(number / self._sessions)
             while time.monotonic() < until:
                 self.asked += 1
@@ -56,7 +56,7 @@ class Honest:
                 await asyncio.sleep(1.0)
 
     async def _speak(self, until: float) -> None:
-        async with self._service.connect(open_timeout=60) as client:
+        async with self._service.connect() as client:
             while time.monotonic() < until:
                 begun = time.monotonic()
                 await client.send("asr_chunk", text="so what is the")

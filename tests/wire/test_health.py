@@ -119,7 +119,7 @@ async def test_a_dify_that_fails_makes_it_not_ready_until_it_answers_again(
     start: Serve, dify: StandInDify, trouble: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dify.replies("/info", trouble)
-    service = await start(ready_probe_seconds=0.02, dify_connect_timeout=0.3)
+    service = await start(ready_probe_seconds=0.02, dify_connect_timeout=2)
     assert (await ready_once(service, reason="upstream_failed"))["upstream"] == "upstream_failed"
     assert (await ready_page(service))[0] == 503
     dify.replies("/info", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from app.routers.websocket import address_of
 from tests.client import PATIENCE, Client, open_client
 from tests.conftest import Serve
 from tests.rules import text_of
+from tests.scrape import scrape_until
 from tests.service import Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, wait
@@ -304,9 +306,9 @@ async def test_silence_ends_a_session_and_says_why(start: Serve) -> None:
 
 
 async def test_who_listens_to_an_answer_is_not_idle(start: Serve, dify: StandInDify) -> None:
-    service = await start(idle_seconds=0.1)
+    service = await start(idle_seconds=1)
     go_on = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.4, go_on.set)
+    asyncio.get_running_loop().call_later(2.5, go_on.set)
     dify.will(answer("One", wait(go_on), "two"))
     async with service.connect() as client:
         await client.ask("What is RAG?")
@@ -366,10 +368,10 @@ async def test_frames_that_nobody_reads_are_bounded_in_bytes(start: Serve, dify:
         await client.say("What is RAG?")
         await client.until(content="One")
         words = "what is this? " * 250
-        for number in range(3_000):  # each frame holds a question of 8,000 characters
-            await client.say(f"{number} {words}", speaker=str(number % 16))
-        assert await client.close_code() == 1013
-    assert len(client.frames) < 3_000
+        with suppress(ConnectionClosed):  # it is given up in the meantime
+            for number in range(3_000):  # each frame holds a question of 8,000 characters
+                await client.say(f"{number} {words}", speaker=str(number % 16))
+        await scrape_until(service, lambda page: page.get("connections_closed_total", code="1013") == 1)
 
 
 async def test_who_reads_slowly_gets_the_whole_answer_all_the_same(start: Serve, dify: StandInDify) -> None:
