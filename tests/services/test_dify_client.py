@@ -38,6 +38,7 @@ from app.services.dify_events import THINKING
 from app.services.large_json import PIECE_BYTES
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
 from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
+from tests.client import PATIENCE
 from tests.service import ROOT
 from tests.standin import events
 from tests.standin.dify import StandInDify
@@ -108,7 +109,7 @@ def settings_for(base_url: str, **changes: Any) -> Settings:
 async def client_of(dify: StandInDify | str, **changes: Any) -> AsyncIterator[DifyClient]:
     """A client whose whole life is bounded, so that a hanging test fails."""
     base_url = dify if isinstance(dify, str) else dify.base_url
-    async with asyncio.timeout(8), open_dify(settings_for(base_url, **changes)) as client:
+    async with asyncio.timeout(PATIENCE), open_dify(settings_for(base_url, **changes)) as client:
         yield client
 
 
@@ -604,7 +605,7 @@ class Replies:
 
 async def hear_replies(replies: Replies, question: Question = WHAT, **changes: Any) -> Heard:
     async with (
-        asyncio.timeout(8),
+        asyncio.timeout(PATIENCE),
         httpx.AsyncClient(transport=httpx.MockTransport(replies)) as http,
         asyncio.TaskGroup() as tasks,
     ):

@@ -280,7 +280,7 @@ async def test_a_long_text_is_passed_on_in_turns() -> None:
         raise ClientLeft(1000)
 
     task = asyncio.create_task(other())
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE):
         await attend(make_settings(unread_frames=10), send, receive)
     task.cancel()
     assert len(turns) > LONG_CHARS // make_settings().answer_chunk_chars
