@@ -190,8 +190,11 @@ class Settings(Address):
     min_confidence: float = Field(
         0.4, ge=0, le=1, description="Finals of a lower recogniser confidence do not ask by themselves."
     )
-    query_scope: Literal["aggregated", "question"] = Field(
-        "aggregated", description="What is asked: the talk with the question, or the question alone."
+    queued_questions: int = Field(
+        5, ge=1, description="Questions that may wait for the running answer; one more takes the newest one's place."
+    )
+    query_scope: Literal["question", "aggregated"] = Field(
+        "question", description="What is asked: the question alone, or with the talk before it (aggregated)."
     )
     context_input: str = Field(
         "", description="With QUERY_SCOPE=question, the Dify input variable that gets the talk before the question."

@@ -46,6 +46,7 @@ FIELDS: Final = {
     "mode": "A question by `instant_query`.",
     "query_id": "The query that this is about.",
     "verdict": "How the words were judged.",
+    "dropped": "Questions that waited and will not be asked.",
     "VerdictNote.is_question": "Whether the words ask.",
     "VerdictNote.confidence": "How sure that is.",
     "VerdictNote.reason": "What showed it.",

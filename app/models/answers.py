@@ -14,8 +14,9 @@ from pydantic_core import to_json
 class Question:
     """What a provider is asked.
 
+    `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
-    in an earlier answer, `context` the talk that led to the question, `inputs` the session's own variables.
+    in an earlier answer, `inputs` the session's own variables.
     """
 
     text: str
@@ -23,6 +24,11 @@ class Question:
     conversation_id: str | None = None
     context: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> str:
+        """The talk and the question, as one text."""
+        return f"{self.context} {self.text}".lstrip()
 
 
 class Source(BaseModel):

@@ -192,6 +192,19 @@ class Listener:
         self.transcript.drop(segments)
         return segments
 
+    def until(self, ask: Ask) -> list[Segment]:
+        """What its speaker has said up to that question; empty if it was taken back since."""
+        mine = self.transcript.of(ask.speaker)
+        return mine[: max((at for at, known in enumerate(mine, 1) if known.asks is ask.verdict), default=0)]
+
+    def take_question(self, ask: Ask) -> list[Segment]:
+        """Hand out a question with the talk before it; both leave the talk."""
+        segments = self.until(ask)
+        if (wait := self._waits.get(ask.speaker)) is not None and wait.first in segments:
+            del self._waits[ask.speaker]
+        self.transcript.drop(segments)
+        return segments
+
     def _guess(self, partial: Partial) -> Guess | None:
         chunk, was_weighed = partial.chunk, partial.was_weighed
         partial.was_weighed = True

@@ -299,6 +299,7 @@ class Status(ServerFrame):
     mode: Literal["instant"] | None = None
     query_id: str | None = None
     verdict: VerdictNote | None = None
+    dropped: tuple[str, ...] | None = None
 
 
 class Answer(ServerFrame):

@@ -23,6 +23,7 @@ from app.models.answers import (
     bounded_sources,
     bounded_usage,
 )
+from app.models.asked import Asked, phrase
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending, Lifetime
 from app.models.listening import Ask, Attention, Decision, Guess, Judge, Keep, Listener, Wait
@@ -47,7 +48,7 @@ from app.models.messages import (
     VerdictNote,
 )
 from app.models.spelling import compared
-from app.models.transcript import Segment, Speaker, ending, join, plain
+from app.models.transcript import Segment, Speaker, ending, plain
 from app.models.verdicts import Verdict
 
 # How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
@@ -55,6 +56,9 @@ MAX_SPECULATIONS = 2
 MAX_HELD_CHARS = 100_000
 # What is asked at most, in characters: several speakers' segments may wait to be asked as one question.
 MAX_ASKED_CHARS = 8_000
+
+# The stages whose status says what will not be asked.
+TELLING: frozenset[Stage] = frozenset({"waiting_for_question", "analyzing", "instant_query", "idle"})
 
 _HAN = regex.compile(r"\p{Han}")
 
@@ -78,7 +82,8 @@ def _said(text: str) -> str:
 @dataclass(slots=True)
 class RunningQuery:
     query_id: str
-    question: str
+    asked: Asked
+    question: str  # as it is shown, by `QUERY_SCOPE`
     asked_at: float
     mode: Literal["instant"] | None = None
     segments: list[Segment] = field(default_factory=list)
@@ -99,7 +104,6 @@ class Speculation:
     query: RunningQuery
     speaker: Speaker
     said: str
-    asked: tuple[str, str]
     held: list[AnswerEvent] = field(default_factory=list)
     size: int = 0
 
@@ -124,6 +128,7 @@ class SessionState:
         fixed_inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
+        self._asks_with_talk = settings.query_scope == "aggregated"
         self._judge = judge
         self._connection_id = connection_id
         self._is_stateless = is_stateless
@@ -147,7 +152,8 @@ class SessionState:
     def _forget(self) -> None:
         self._listener = Listener(self._settings, self._attention, self._judge)
         self._conversation_id: str | None = None
-        self._pending: dict[Speaker, Ask] = {}
+        self._pending: list[Ask] = []
+        self._dropped: list[str] = []
         self._speculation: Speculation | None = None
         self._speculations = 0
         self._last_question = ""
@@ -159,6 +165,8 @@ class SessionState:
         return Send(frame)
 
     def _status(self, stage: Stage, **fields: Any) -> Send:
+        if self._dropped and stage in TELLING:
+            fields["dropped"], self._dropped = tuple(self._dropped), []
         return self._send(Status(session_id=self.session_id, seq=self._seq + 1, stage=stage, **fields))
 
     def _error(self, code: ErrorCode, message: str, **fields: Any) -> Send:
@@ -375,7 +383,9 @@ class SessionState:
         if not text:
             return self._hear_nothing(chunk, now)
         self._speculations = 0
-        effects = self._follow(self._listener.hear_final(chunk, text, now, self._unanswered()), now)
+        decision = self._listener.hear_final(chunk, text, now, self._unanswered())
+        self._drop_crowded_out()
+        effects = self._follow(decision, now)
         return effects + self._discard_unless(chunk.speaker, "", now)
 
     def _hear_nothing(self, chunk: AsrChunk, now: float) -> list[Effect]:
@@ -411,20 +421,21 @@ class SessionState:
             return self._refuse_to_ask()
         if ask.extends:
             speakers = [ask.speaker, *(segment.speaker for segment in self._unanswered())]
-            return [*self._interrupt("question_extended", now), *self._ask_heard(ask, speakers, now)]
+            segments = self._listener.take(*speakers)
+            return [*self._interrupt("question_extended", now), *self._ask_heard(ask, segments, now)]
         if self._paused:
-            self._pending[ask.speaker] = ask
+            self._queue(ask)
             return []
         if self.query is None:
-            return self._ask_heard(ask, [ask.speaker], now)
+            return self._ask_heard(ask, self._listener.take_question(ask), now)
         match self._on_new_question:
             case "queue":
-                self._pending[ask.speaker] = ask
-                text = ending(join(self._listener.transcript.of(*self._pending)), MAX_ASKED_CHARS)
+                text = self._queue(ask)
                 note = "Asked after the running answer."
                 return [self._waiting("answer_in_progress", note, question=text, verdict=VerdictNote.of(ask.verdict))]
             case "interrupt":
-                return [*self._interrupt("new_question", now), *self._ask_heard(ask, [ask.speaker], now)]
+                segments = self._listener.take_question(ask)
+                return [*self._interrupt("new_question", now), *self._ask_heard(ask, segments, now)]
             case "ignore":
                 transcript = self._listener.transcript
                 transcript.drop([segment for segment in transcript.of(ask.speaker) if segment.asks is ask.verdict])
@@ -438,29 +449,52 @@ class SessionState:
 
     # Asking
 
-    def _ask_pending(self, now: float) -> list[Effect]:
-        if not self._pending or self._paused or self.query is not None:
-            return []
-        newest = list(self._pending.values())[-1]
-        return self._ask_heard(newest, list(self._pending), now)
+    def _queue(self, ask: Ask) -> str:
+        """Let a question wait for its turn; return how it will be shown."""
+        corrected = next((known for known in self._pending if not self._listener.until(known)), None)
+        if corrected is not None and corrected.speaker == ask.speaker:
+            self._pending[self._pending.index(corrected)] = ask
+        else:
+            if len(self._pending) >= self._settings.queued_questions:
+                self._drop(self._pending.pop())
+            self._pending.append(ask)
+        return self._shown(self._phrase(self._listener.until(ask), ask.verdict))
 
-    def _ask_heard(self, newest: Ask, speakers: list[Speaker], now: float) -> list[Effect]:
-        """Ask what these speakers have said; it leaves the talk."""
-        segments = _newest(self._listener.take(*speakers))
-        for speaker in speakers:
-            self._pending.pop(speaker, None)
+    def _drop(self, ask: Ask) -> None:
+        """It will not be asked: the next status says so. Its text stays in the talk."""
+        if segments := self._listener.until(ask):
+            self._dropped.append(self._shown(self._phrase(segments, ask.verdict)))
+
+    def _drop_crowded_out(self) -> None:
+        """The same for what waits and had to make room in the talk."""
+        for ask in self._pending.copy():
+            gone = [segment for segment in self._listener.transcript.crowded_out if segment.asks is ask.verdict]
+            if gone:
+                self._pending.remove(ask)
+                self._dropped.append(self._shown(self._phrase(gone, ask.verdict)))
+
+    def _ask_pending(self, now: float) -> list[Effect]:
+        while self._pending and not self._paused and self.query is None:
+            ask = self._pending.pop(0)
+            if effects := self._ask_heard(ask, self._listener.take_question(ask), now):
+                return effects
+        return []
+
+    def _ask_heard(self, newest: Ask, segments: list[Segment], now: float) -> list[Effect]:
+        """Ask what was said in these segments."""
+        segments = _newest(segments)
         if not segments:
             return []
         asked = self._phrase(segments, newest.verdict)
         guess, effects = self._confirm(asked, now)
-        query = self._new_query(asked[0], now) if guess is None else guess.query
-        query.question, query.asked_at = asked[0], now
+        query = self._new_query(asked, now) if guess is None else guess.query
+        query.asked, query.question, query.asked_at = asked, self._shown(asked), now
         query.segments, query.waited = segments, newest.waited
         self.query = query
         verdict = VerdictNote.of(newest.verdict, newest.waited)
         effects += self._announce(query, "analyzing", reason=newest.reason, verdict=verdict)
         if guess is None:
-            return [*effects, self._start(query, asked[1])]
+            return [*effects, self._start(query)]
         for event in guess.held:
             effects += self.answer_event(query.query_id, event, now)
         return effects
@@ -475,14 +509,14 @@ class SessionState:
             return []
         self._speculations += 1
         asked = self._phrase(guess.segments, guess.verdict)
-        query = self._new_query(asked[0], now)
-        self._speculation = Speculation(query, guess.speaker, plain(guess.segments[-1].text), asked)
-        return [self._start(query, asked[1])]
+        query = self._new_query(asked, now)
+        self._speculation = Speculation(query, guess.speaker, plain(guess.segments[-1].text))
+        return [self._start(query)]
 
-    def _confirm(self, asked: tuple[str, str], now: float) -> tuple[Speculation | None, list[Effect]]:
+    def _confirm(self, asked: Asked, now: float) -> tuple[Speculation | None, list[Effect]]:
         """Return what was begun early if it is what is asked now, else what takes it back."""
         guess = self._speculation
-        if guess is not None and [plain(text) for text in guess.asked] == [plain(text) for text in asked]:
+        if guess is not None and [plain(text) for text in guess.query.asked] == [plain(text) for text in asked]:
             self._speculation = None
             return guess, []
         return None, self._discard(now)
@@ -505,42 +539,36 @@ class SessionState:
         guess.size += 1 + (len(event.text) if isinstance(event, TextDelta | TextReplaced) else 0)
         return self._discard(now) if guess.size > MAX_HELD_CHARS else []
 
-    def _phrase(self, segments: list[Segment], verdict: Verdict) -> tuple[str, str]:
-        """What is asked, and the talk before it, by `QUERY_SCOPE`."""
-        whole = join(segments)
-        if verdict.is_follow_up and self._is_stateless and len(segments) == 1:
+    def _phrase(self, segments: list[Segment], verdict: Verdict) -> Asked:
+        asked = phrase(segments, verdict, with_talk=self._asks_with_talk)
+        if verdict.is_follow_up and self._is_stateless and not asked.context and asked.text == verdict.question:
             # Nobody else remembers what it follows.
-            whole = ending(f"{self._last_question} {whole}".lstrip(), MAX_ASKED_CHARS)
-        if self._settings.query_scope == "aggregated":
-            return whole, ""
-        first = next((index for index, segment in enumerate(segments) if segment.asks is not None), 0)
-        talk, question = join(segments[:first]), join(segments[first:])
-        before, found, after = question.partition(verdict.question) if verdict.question else ("", "", question)
-        context = " ".join(filter(None, [talk, before.strip()]))
-        if verdict.is_follow_up:
-            return whole, context
-        return found + after, context
+            return Asked(ending(f"{self._last_question} {asked.text}".lstrip(), MAX_ASKED_CHARS))
+        return asked
 
-    def _new_query(self, text: str, now: float) -> RunningQuery:
+    def _shown(self, asked: Asked) -> str:
+        return ending(asked.whole, MAX_ASKED_CHARS) if self._asks_with_talk else asked.text
+
+    def _new_query(self, asked: Asked, now: float) -> RunningQuery:
         self._queries += 1
-        return RunningQuery(f"{self._connection_id}-{self._queries}", text, now)
+        return RunningQuery(f"{self._connection_id}-{self._queries}", asked, self._shown(asked), now)
 
     def _announce(
         self, query: RunningQuery, stage: Literal["analyzing", "instant_query"], **fields: Any
     ) -> list[Effect]:
-        self._last_question = query.question
+        self._last_question = query.asked.text
         told = {"question": query.question, "mode": query.mode, "query_id": query.query_id}
         return [
             self._status(stage, note="A question was heard.", **told, **fields),
             self._status("querying_rag", note="Looking for an answer.", **told),
         ]
 
-    def _start(self, query: RunningQuery, context: str = "") -> StartQuery:
+    def _start(self, query: RunningQuery) -> StartQuery:
         question = Question(
-            text=query.question,
+            text=query.asked.text,
             user=self._user + self.session_id,
             conversation_id=self._conversation_id,
-            context=context,
+            context=query.asked.context,
             inputs=self._inputs,
         )
         return StartQuery(query.query_id, question)
@@ -595,12 +623,14 @@ class SessionState:
             self._listener.transcript.drop([last])
         self._give_up_pending()
         effects = self._interrupt("instant_query", now)
-        self.query = query = self._new_query(text, now)
+        self.query = query = self._new_query(Asked(text), now)
         query.mode = "instant"
         return [*effects, *self._announce(query, "instant_query"), self._start(query)]
 
     def _give_up_pending(self) -> None:
         """Nothing that was heard asks any more by itself; its text stays in the talk."""
+        for ask in self._pending:
+            self._drop(ask)
         self._pending.clear()
         self._listener.give_up()
 

@@ -93,6 +93,8 @@ class Transcript:
         self._stale_seconds = stale_seconds
         self._gone: OrderedDict[str | int, Segment] = OrderedDict()
         self._finals: deque[Segment] = deque(maxlen=REMEMBERED_FINALS)
+        self.crowded_out: list[Segment] = []
+        """What had to go when the newest was put in place."""
 
     def put(self, segment: Segment) -> tuple[Placement, Segment]:
         """Place a segment; return how, and the older segment it has to do with (else itself)."""
@@ -147,10 +149,10 @@ class Transcript:
         kept = self.with_(segment)
         self._finals.append(segment)
         self.segments.append(segment)
-        self.drop([known for known in self.of(segment.speaker) if known not in kept])
         speakers = list(dict.fromkeys(known.speaker for known in reversed(self.segments)))
-        for silent in speakers[MAX_SPEAKERS:]:
-            self.drop(self.of(silent))
+        self.crowded_out = [known for known in self.of(segment.speaker) if known not in kept]
+        self.crowded_out += self.of(*speakers[MAX_SPEAKERS:])
+        self.drop(self.crowded_out)
 
     def with_(self, segment: Segment) -> list[Segment]:
         """What this speaker's segments would be with one more."""

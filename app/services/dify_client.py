@@ -170,7 +170,7 @@ class DifyClient:
     ) -> None:
         trace_headers, trace_id = outgoing()
         body = {
-            "query": question.text,
+            "query": question.text if self._settings.query_scope == "question" else question.whole,
             "inputs": self._inputs(question),
             "user": question.user,
             "response_mode": self._settings.dify_response_mode,
@@ -208,7 +208,7 @@ class DifyClient:
             return error
 
     def _inputs(self, question: Question) -> dict[str, Any]:
-        name = self._settings.context_input
+        name = self._settings.context_input if self._settings.query_scope == "question" else ""
         return {**question.inputs, **({name: question.context} if name and question.context else {})}
 
     # Reading

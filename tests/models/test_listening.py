@@ -16,6 +16,7 @@ from app.models.messages import AsrChunk, Configure, Control, Error, Status
 from app.models.session import MAX_HELD_CHARS, SessionState
 from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS, extends, plain
 from app.models.verdicts import Verdict
+from app.services.question_detector import judge
 from tests.models.judges import judge_by_signs, judge_by_words
 from tests.service import make_settings
 
@@ -67,7 +68,7 @@ class Talk:
 
 
 def asked(effects: list[Effect]) -> list[str]:
-    return [effect.question.text for effect in effects if isinstance(effect, StartQuery)]
+    return [effect.question.whole for effect in effects if isinstance(effect, StartQuery)]
 
 
 def statuses(effects: list[Effect]) -> list[Status]:
@@ -156,7 +157,7 @@ def test_another_sentence_ends_the_wait() -> None:
     talk.say("what is the? ...")
     talk.later(0.5)
     effects = talk.say("Never mind.")
-    assert asked(effects) == ["what is the? ... Never mind."]
+    assert asked(effects) == ["what is the? ..."]
     verdict = statuses(effects)[0].verdict
     assert verdict is not None
     assert verdict.wait_ms == 500
@@ -234,14 +235,14 @@ def test_words_behind_another_question_do_not_extend_the_running_one() -> None:
     assert reasons(talk.say("of the red one")) == ["not_a_question"]
 
 
-def test_a_question_of_two_speakers_is_extended_whole() -> None:
+def test_a_question_that_waited_is_extended_whole() -> None:
     talk = Talk()
     talk.say("RAG?", speaker="anna")
     talk.say("Why?", speaker="ben")
     talk.say("Where is it?", speaker="anna")
-    talk.session.answer_event("c-1", AnswerEnd(incomplete=True), talk.now)
-    talk.say("of the old one", speaker="anna")
-    assert talk.asked[-1] == "Why? Where is it? of the old one"
+    assert asked(end_of_answer(talk)) == ["Why?"]
+    assert asked(end_of_answer(talk)) == ["Where is it?"]
+    assert asked(talk.say("of the old one", speaker="anna")) == ["Where is it? of the old one"]
 
 
 def test_after_the_first_text_a_longer_final_is_a_new_question() -> None:
@@ -456,8 +457,8 @@ def test_a_partial_is_new_when_it_says_more_or_comes_later_or_from_somebody_else
     talk.later(60)
     assert [status.question for status in statuses(talk.effects) if status.reason == "answer_in_progress"] == [
         "the warrant?",
-        "the warrant? the warranty?",
-        "the warrant? the warranty? the warranty?",
+        "the warranty?",
+        "the warranty?",
     ]
 
 
@@ -595,17 +596,71 @@ def test_only_the_questions_of_configured_speakers_count() -> None:
     assert asked(talk.say("May I now?", speaker="clerk")) == ["May I help? May I now?"]
 
 
-def test_pending_questions_of_two_speakers_are_asked_together_in_the_order_they_were_said() -> None:
+def end_of_answer(talk: Talk) -> list[Effect]:
+    assert talk.session.query is not None
+    return talk.session.answer_event(talk.session.query.query_id, AnswerEnd(incomplete=True), talk.now)
+
+
+def test_pending_questions_keep_apart_and_are_asked_in_the_order_they_were_said() -> None:
     talk = Talk()
     talk.say("RAG?", speaker="anna")
+    talk.say("We have a pump.", speaker="ben")
     talk.say("Why?", speaker="ben")
+    talk.say("It is red.", speaker="ben")
     talk.say("Where?", speaker="anna")
     talk.say("Or when?", speaker="ben")
-    assert talk.session.query is not None
     talk.control("resume")
     assert talk.asked == ["RAG?"]
-    effects = talk.session.answer_event(talk.session.query.query_id, AnswerEnd(incomplete=True), talk.now)
-    assert asked(effects) == ["Why? Where? Or when?"]
+    questions = [effect.question for _ in range(4) for effect in end_of_answer(talk) if isinstance(effect, StartQuery)]
+    assert [(question.text, question.context) for question in questions] == [
+        ("Why?", "We have a pump."),
+        ("Where?", ""),
+        ("Or when?", "It is red."),
+    ]
+
+
+def dropped(effects: list[Effect]) -> list[tuple[str, ...]]:
+    return [status.dropped for status in statuses(effects) if status.dropped is not None]
+
+
+def test_only_so_many_questions_wait_and_what_is_dropped_is_said() -> None:
+    talk = Talk(queued_questions=2)
+    for text in ("One?", "Two?", "Three?"):
+        assert dropped(talk.say(text)) == []
+    assert dropped(talk.say("Four?")) == [("Three?",)]
+    assert asked(end_of_answer(talk)) == ["Two?"]
+    # The text stays in the talk.
+    assert asked(end_of_answer(talk)) == ["Three? Four?"]
+
+
+@pytest.mark.parametrize(
+    ("control", "stage"),
+    [({"action": "cancel"}, "idle"), ({"action": "instant_query", "text": "Now"}, "instant_query")],
+)
+def test_what_a_control_gives_up_is_said(control: dict[str, str], stage: str) -> None:
+    talk = Talk()
+    for text in ("One?", "Two?", "Three?"):
+        talk.say(text)
+    effects = talk.control(**control)
+    assert dropped(effects) == [("Two?", "Three?")]
+    assert [status.stage for status in statuses(effects) if status.dropped] == [stage]
+
+
+def test_a_queued_question_that_is_corrected_is_asked_as_it_was_corrected() -> None:
+    talk = Talk()
+    talk.say("One?")
+    talk.say("Two?", segment_id=2)
+    talk.say("Three?", segment_id=3)
+    assert dropped(talk.say("The second?", segment_id=2)) == []
+    assert [asked(end_of_answer(talk)) for _ in range(2)] == [["The second?"], ["Three?"]]
+
+
+def test_a_question_that_has_no_more_room_in_the_talk_is_dropped_and_that_is_said() -> None:
+    talk = Talk(context_max_chars=20)
+    talk.say("One?")
+    talk.say("Is that the second?")
+    assert dropped(talk.say("And the third?")) == [("Is that the second?",)]
+    assert asked(end_of_answer(talk)) == ["And the third?"]
 
 
 def test_the_number_of_speakers_is_bounded() -> None:
@@ -635,15 +690,15 @@ def scope(talk: Talk, *texts: str) -> tuple[str, str]:
     return start.question.text, start.question.context
 
 
-def test_by_default_the_question_goes_with_the_talk_before_it() -> None:
-    assert scope(Talk(), "We have a pump.", "why?") == ("We have a pump. why?", "")
-
-
-def test_a_question_can_go_alone_with_the_talk_as_context() -> None:
-    assert scope(Talk(query_scope="question"), "We have a pump.", "It is red.", "why?") == (
-        "why?",
-        "We have a pump. It is red.",
-    )
+@pytest.mark.parametrize(
+    ("query_scope", "shown"), [("question", "why?"), ("aggregated", "We have a pump. It is red. why?")]
+)
+def test_the_question_and_the_talk_before_it_go_apart_and_the_scope_says_what_is_shown(
+    query_scope: str, shown: str
+) -> None:
+    talk = Talk(query_scope=query_scope)
+    assert scope(talk, "We have a pump.", "It is red.", "why?") == ("why?", "We have a pump. It is red.")
+    assert statuses(talk.effects)[-1].question == shown
 
 
 def test_only_the_sentence_that_asks_is_asked() -> None:
@@ -651,13 +706,33 @@ def test_only_the_sentence_that_asks_is_asked() -> None:
         verdict = judge_by_signs(text, language)
         return replace(verdict, question="why?") if verdict.is_question else verdict
 
-    talk = Talk(judge, query_scope="question")
-    assert scope(talk, "Talk.", "It leaks, why? Tell me.") == ("why? Tell me.", "Talk. It leaks,")
+    assert scope(Talk(judge), "Talk.", "It leaks, why? Tell me.") == ("why?", "Talk. It leaks,")
+    whole = ("It leaks, why? Tell me.", "Talk.")
+    assert scope(Talk(judge, query_scope="aggregated"), "Talk.", "It leaks, why? Tell me.") == whole
 
 
-@pytest.mark.parametrize("query_scope", ["question", "aggregated"])
-def test_a_follow_up_goes_with_its_context(query_scope: str) -> None:
-    assert scope(Talk(query_scope=query_scope), "We go skiing.", "and in winter?")[0] == "We go skiing. and in winter?"
+def test_a_long_final_is_asked_about_what_it_asks() -> None:
+    before, after = "We met on Monday. " * 40, " The pump is red." * 40
+    assert scope(Talk(judge), f"{before}How long is the warranty?{after}") == (
+        "How long is the warranty?",
+        before.strip(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("finals", "expected"),
+    [
+        (["We go skiing.", "and in winter?"], ("We go skiing. and in winter?", "")),
+        (["Talk.", "We go skiing.", "and in winter?"], ("We go skiing. and in winter?", "Talk.")),
+        (["Talk.", "We go skiing. and in winter?"], ("We go skiing. and in winter?", "Talk.")),
+    ],
+)
+def test_a_follow_up_goes_with_what_was_said_just_before(finals: list[str], expected: tuple[str, str]) -> None:
+    def judge(text: str, language: str | None) -> Verdict:
+        verdict = judge_by_signs(text, language)
+        return replace(verdict, question="and in winter?", is_follow_up=True) if verdict.is_question else verdict
+
+    assert scope(Talk(judge), *finals) == expected
 
 
 @pytest.mark.parametrize("query_scope", ["question", "aggregated"])
@@ -710,7 +785,7 @@ def test_a_partial_may_be_asked_early_and_shows_nothing_before_its_final(end_of_
     assert asked(effects) == cancelled(effects) == []
     frames = [effect.frame.type for effect in effects if isinstance(effect, Send)]
     assert frames == ["ack", "status", "status", "answer", "answer", "status"]
-    assert statuses(effects)[0].question == "We have a pump. What is RAG?"
+    assert statuses(effects)[0].question == "What is RAG?"
 
 
 def test_what_comes_after_the_final_is_shown_as_it_comes() -> None:

@@ -30,7 +30,7 @@ def final(text: str, **fields: Any) -> AsrChunk:
 
 
 def asked(effects: list[Effect]) -> list[str]:
-    return [effect.question.text for effect in effects if isinstance(effect, StartQuery)]
+    return [effect.question.whole for effect in effects if isinstance(effect, StartQuery)]
 
 
 def reasons(effects: list[Effect]) -> list[str | None]:
@@ -79,7 +79,7 @@ def test_a_corrected_segment_is_judged_in_its_place() -> None:
     session = new_session()
     session.receive(final("one", segment_id=1), now=1)
     session.receive(final("two", segment_id=2), now=1)
-    assert asked(session.receive(final("one?", segment_id=1), now=1)) == ["one? two"]
+    assert asked(session.receive(final("one?", segment_id=1), now=1)) == ["one?"]
 
 
 def test_a_correction_of_an_earlier_segment_is_not_the_last_final() -> None:

@@ -123,7 +123,7 @@ async def test_plain_text_is_one_final_a_line(start: Serve, dify: StandInDify, r
     assert outcome.status == 0
     (question,) = outcome.document["questions"]
     assert (question["line"], question["outcome"]) == (3, "answered")
-    assert dify.requests[0].query == "hello there 怎么申请退款"
+    assert dify.requests[0].query == "怎么申请退款"
 
 
 async def test_lines_of_plain_text_keep_their_distance(start: Serve, replay: Replay) -> None:

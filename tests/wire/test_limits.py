@@ -362,14 +362,14 @@ async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Se
 
 
 async def test_frames_that_nobody_reads_are_bounded_in_bytes(start: Serve, dify: StandInDify) -> None:
-    service = await start(unread_frames=100_000, messages_per_second=10_000)
+    service = await start(unread_frames=100_000, messages_per_second=10_000, query_scope="aggregated")
     dify.will(answer("One", hang()))
     async with service.connect(max_queue=1, close_timeout=0.1) as client:
         await client.say("What is RAG?")
         await client.until(content="One")
         words = "what is this? " * 250
         with suppress(ConnectionClosed):  # it is given up in the meantime
-            for number in range(3_000):  # each frame holds a question of 8,000 characters
+            for number in range(3_000):  # each frame holds a question of 4,000 characters
                 await client.say(f"{number} {words}", speaker=str(number % 16))
         await scrape_until(service, lambda page: page.get("connections_closed_total", code="1013") == 1)
 

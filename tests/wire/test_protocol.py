@@ -108,14 +108,13 @@ async def test_a_segment_that_comes_again_is_not_a_second_question(client: Clien
     await client.say("What is the reason?", segment_id=2)
     frames = await client.settle()
     assert frames[1]["reason"] == "duplicate"
-    assert [request.body["query"] for request in dify.requests] == ["The pump leaks. what is the reason?"]
+    assert [request.body["query"] for request in dify.requests] == ["what is the reason?"]
 
 
 async def test_chinese_is_understood_and_kept_whole(client: Client, dify: StandInDify) -> None:
     dify.will(answer("今天图书馆📚", "开放到\n晚上九点。"))
-    await client.say("我们去图书馆")
-    frames = await client.ask("今天几点关门")
-    assert frames[3]["question"] == "我们去图书馆 今天几点关门"
+    frames = await client.ask("我们去图书馆，今天几点关门")
+    assert frames[1]["question"] == "我们去图书馆，今天几点关门"
     assert text_of(frames) == "今天图书馆📚开放到\n晚上九点。"
 
 
@@ -196,17 +195,19 @@ async def test_cancel_with_nothing_to_cancel_is_idle(client: Client) -> None:
     assert stages(await client.until(stage="idle")) == ["ack", "idle"]
 
 
-async def test_an_instant_query_asks_the_last_final_text_without_detection(client: Client, dify: StandInDify) -> None:
-    await client.say("First this.")
-    await client.say("the warranty period")
-    await client.settle()
-    await client.control("instant_query", id="i")
-    frames = await client.until(stage="idle")
+async def test_an_instant_query_asks_the_last_final_text_without_detection(start: Serve, dify: StandInDify) -> None:
+    service = await start(query_scope="aggregated")
+    async with service.connect() as client:
+        await client.say("First this.")
+        await client.say("the warranty period")
+        await client.settle()
+        await client.control("instant_query", id="i")
+        frames = await client.until(stage="idle")
+        # What it asked has left the buffer, what it did not ask has not.
+        await client.ask("What is RAG?")
     assert stages(frames)[:3] == ["ack", "instant_query", "querying_rag"]
     assert frames[1]["question"] == "the warranty period"
     assert frames[2]["mode"] == "instant"
-    # What it asked has left the buffer, what it did not ask has not.
-    await client.ask("What is RAG?")
     assert dify.requests[1].body["query"] == "First this. What is RAG?"
 
 
@@ -301,7 +302,7 @@ async def test_a_question_during_an_answer_is_asked_right_after_it(client: Clien
     await client.until(stage="idle")
     frames = await client.until(stage="idle")
     assert stages(frames)[:2] == ["analyzing", "querying_rag"]
-    assert dify.requests[1].body["query"] == "We also have a pump. How does it work? The red one I mean."
+    assert dify.requests[1].body["query"] == "We also have a pump. How does it work?"
     assert max(dify.most_running_per_conversation.values()) == 1
 
 
@@ -853,13 +854,23 @@ async def test_a_partial_that_no_final_follows_is_taken_as_final(start: Serve, d
     assert len(dify.requests) == 1
 
 
-async def test_the_talk_before_a_question_can_go_into_an_input(start: Serve, dify: StandInDify) -> None:
-    service = await start(query_scope="question", context_input="talk")
+async def test_the_talk_can_go_with_the_question_as_one_text(start: Serve, dify: StandInDify) -> None:
+    service = await start(query_scope="aggregated", context_input="talk")
     async with service.connect() as client:
         await client.say("We have a pump.")
-        frames = await client.ask("Why does it leak?")
-    assert frames[3]["question"] == "Why does it leak?"
-    assert dify.requests[0].body["query"] == "Why does it leak?"
+        frames = await client.ask("Why does the pump leak? I wonder.")
+    whole = "We have a pump. Why does the pump leak? I wonder."
+    assert (frames[3]["question"], dify.requests[0].body["query"]) == (whole, whole)
+    assert dify.requests[0].body["inputs"] == {}
+
+
+async def test_the_talk_before_a_question_can_go_into_an_input(start: Serve, dify: StandInDify) -> None:
+    service = await start(context_input="talk")
+    async with service.connect() as client:
+        await client.say("We have a pump.")
+        frames = await client.ask("Why does the pump leak? I wonder.")
+    assert frames[3]["question"] == "Why does the pump leak?"
+    assert dify.requests[0].body["query"] == "Why does the pump leak?"
     assert dify.requests[0].body["inputs"] == {"talk": "We have a pump."}
 
 

@@ -40,6 +40,35 @@ _FOLLOWS_UP: Final = {
     "es": re.compile(r"¿?y\s+(?!(?:qué|que|quién|dónde|cuándo|cómo|cuánto|es|hay)\b)\w+(?:\s+\w+){0,3}\s*\??"),
     "it": re.compile(r"e\s+(?!(?:che|cosa|chi|dove|quando|come|perché|quanto|è|c'è)\b)\w+(?:\s+\w+){0,3}\s*\??"),
 }
+# A question about something that it does not name: "how much is it", "why", "这个多少钱".
+_LEANS: Final = {
+    "en": re.compile(
+        r"\b(?<!time is )(?:it|they|them|he|she|him|her|ones?)(?:\s+[a-z]+)?\W*$|\b(?:this|that|these|those|there)"
+        r"(?:\s+(?:mean|means|work|works|cost|costs|happen|happens|take|takes|possible|true|right|free|included))?\W*$"
+        r"|^(?:(?:and|but|so|okay|ok)\s+)*(?:why|how|when|where|who|which|what|how (?:so|come|much|many|long|often|far)"
+        r"|since when|like what|such as)(?:\s+(?:not|exactly|then|again))?\W*$"
+    ),
+    "zh": re.compile(
+        r"^(?:那么?|请问|請問)?(?:它们?|他们?|她们?|[这那這][个些個]?)(?:的?(?:价格|時間|时间))?(?:是|要|会|會|能|可以|怎么|怎麼|多|什么"
+        r"|什麼|为什么|為什麼|有|贵|貴|好|呢|吗|嗎)|(?:它|[这那這][个些個])(?:呢|吗|嗎|啊)?\W*$"
+        r"|^(?:那|请问|請問)?(?:为什么|為什麼|怎么办|怎麼辦|怎么做|怎麼做|多少钱|多少錢|多久|什么意思|什麼意思|什么时候|什麼時候|哪个|哪個|谁|誰)"
+        r"(?:呢|啊|呀)?\W*$"
+    ),
+    "ja": re.compile(r"^(?:では|じゃあ)?(?:それ|これ|あれ)|^(?:なぜ|どうして|いくら|いつ|どこ)(?:ですか)?\W*$"),
+    "ko": re.compile(
+        r"(?:^|\s)(?:그거|그건|그게|이거|이건|이게|저거|저건)"
+        r"|^(?:왜|얼마|언제|어디)(?:요|예요|에요|인가요)?\W*$"
+    ),
+    "de": re.compile(
+        r"\b(?:das|es|ihn|sie|die|den|dem|ihm|da(?:mit|von|für|zu|rauf|ran|bei))\W*$"
+        r"|^(?:(?:und|aber)\s+)?(?:warum|wieso|wie|wann|wo|wer|was|wie viel|wie lange)\W*$"
+    ),
+    "fr": re.compile(
+        r"\b(?:ça|cela|celui-ci|celle-ci)(?:\s+\w+)?\W*$|^(?:et\s+)?(?:pourquoi|comment|combien|quand|où)\W*$"
+    ),
+    "es": re.compile(r"\b(?:eso|esto|ese|esa|este|esta|él|ella)\W*$|^\W*(?:por qué|cómo|cuánto|cuándo|dónde)\W*$"),
+    "it": re.compile(r"\b(?:questo|quello|ciò|questa|quella|lui|lei)\W*$|^(?:perché|come|quanto|quando|dove)\W*$"),
+}
 _FIRST_WORD: Final = re.compile(r"[^\W\d_]+")
 # Longer questions say what they are about.
 _MAX_FOLLOW_UP: Final = 60
@@ -54,7 +83,8 @@ def goes_on(text: str, language: str) -> bool:
 
 
 def follows_up(question: str, language: str) -> bool:
-    """Whether a question means nothing without the talk before it: "and in winter?", "那上海呢"."""
-    pattern = _FOLLOWS_UP.get(language)
+    """Whether a question means nothing without the talk before it: "and in winter?", "how much is it", "那上海呢"."""
     question = question.strip().lower()
-    return pattern is not None and len(question) <= _MAX_FOLLOW_UP and pattern.fullmatch(question) is not None
+    if language not in _FOLLOWS_UP or len(question) > _MAX_FOLLOW_UP:
+        return False
+    return bool(_FOLLOWS_UP[language].fullmatch(question) or _LEANS[language].search(question))
