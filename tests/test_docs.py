@@ -606,3 +606,71 @@ async def test_the_docs_answer_what_a_newcomer_asks(question: str, source: str, 
     assert place.startswith(f"{source} §")
     assert fragment in text
     assert first != NOTHING_FITS
+
+
+# The first minute
+
+
+SLOW = "**When Dify is slow, the client sees `querying_rag` and waits"
+PAUSE = '"action": "pause"'
+FIRST_ANSWERS = {
+    "so what happens when Dify is slow": SLOW,
+    "What happens when Dify is slow?": SLOW,
+    "How do I cancel an answer?": "**To cancel the running answer, send a `control` with the action `cancel`",
+    "How do I pause?": "To pause, send a `control` with the action `pause`",
+    "so how do I pause": PAUSE,
+    "What is this service for?": "This service hears questions in live transcripts and streams the answers back.",
+    "那 Dify 很慢的时候会怎么样": "Dify 很慢的时候，客户端停留在 `querying_rag`",
+    "Dify 很慢的时候会怎么样？": "Dify 很慢的时候，客户端停留在 `querying_rag`",
+    "怎么取消回答？": '取消回答：发送 `{"type": "control", "action": "cancel"}`',
+    "怎么暂停？": PAUSE,
+    "这个服务是做什么的？": "从语音识别的实时文字中听出问题",
+}
+"""What a newcomer asks in the first minute, and what the first quote says."""
+
+
+def first_quote(frames: list[Frame]) -> str:
+    return text_of(frames).partition("\n\n— ")[0]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_every_question_of_a_recording_gets_its_answer(start: Serve, language: str) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    talk = read(ROOT / "app" / "static" / "transcripts" / f"{language}.jsonl").splitlines()
+    asked = []
+    async with service.connect() as client:
+        for line in map(json.loads, talk):
+            await client.send("asr_chunk", **{key: line[key] for key in ("text", "is_final", "language")})
+            if line.get("asks"):
+                asked.append(line["text"])
+                frames = await client.until(stage="idle")
+                assert FIRST_ANSWERS[line["text"]] in first_quote(frames)
+        heard = [frame["question"] for frame in client.frames if frame.get("stage") == "analyzing"]
+        assert heard == asked
+    assert len(asked) == 2
+
+
+def sentences_to_try() -> list[str]:
+    """The example buttons of the console, and what the quickstart has one type."""
+    buttons = re.findall(r'"examples\.\d": "(.*)"', read(ROOT / "app" / "static" / "i18n.js"))
+    typed = re.findall(r"^- Type `(.*)` and press Enter: it is asked", read(DOCS / "quickstart.md"), re.MULTILINE)
+    assert (len(buttons), len(typed)) == (6, 1)
+    return [*buttons, *typed]
+
+
+@pytest.mark.parametrize("said", sentences_to_try())
+async def test_what_a_newcomer_is_told_to_say_gets_its_answer(start: Serve, said: str) -> None:
+    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    async with service.connect() as client:
+        await client.say("Good morning everybody.")
+        assert (await client.until(type="status"))[-1]["reason"] == "not_a_question"
+        quote = first_quote(await client.ask(said))
+    assert FIRST_ANSWERS[said] in quote
+    assert not quote.endswith(("```", ":"))  # code alone, or what announces it alone, says nothing
+
+
+async def test_the_recording_gets_the_answer_that_the_readme_shows() -> None:
+    shown = [json.loads(line[2:]) for line in read(ROOT / "README.md").splitlines() if line.startswith("< {")]
+    asked = {frame["question"] for frame in shown if "question" in frame}
+    assert asked == {"so what happens when Dify is slow"}
+    assert FIRST_ANSWERS[asked.pop()] in first_quote(shown)
