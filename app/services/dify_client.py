@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -26,23 +22,28 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.observability.session_metrics import count_renewal, count_retry
+from app.observability.session_metrics import count_renewal
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
-from app.services.dify_deadlines import Deadlines, Watch
-from app.services.dify_events import (
-    MAX_CODE_CHARS,
-    MAX_TEXT_BYTES,
-    PAUSE,
-    DifyAnswer,
-    SseParser,
-    mend,
-    merge_texts,
-)
+from app.services.deadlines import Deadlines
+from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
+from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, PAUSE, SseParser, mend
 from app.services.text_utils import stream_answer
-from app.services.transport import StaleConnection, Transport, is_sent
+from app.services.transport import StaleConnection, is_sent
+from app.services.upstream import (
+    BROKEN,
+    MAX_ERROR_BYTES,
+    Retries,
+    Retryable,
+    http_client,
+    is_page,
+    read_error,
+    read_stream,
+    retry_after,
+    sending,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +52,18 @@ logger = logging.getLogger(__name__)
 LEAVE_SECONDS = 1.2
 # How long a stop call may take altogether, in seconds.
 STOP_SECONDS = 2.0
-# The first pause before a retry, in seconds; it doubles each time and is spread by half of itself either way.
-BACKOFF_SECONDS = 0.25
 # Connections beyond one for each running query. One that is seen off holds two, for `LEAVE_SECONDS` at most: enough for
 # fifty interrupts a second, and for five times as many of a Dify that stops at once.
 SPARE_CONNECTIONS = 128
-MAX_ERROR_BYTES = 64 * 1024
-
 # A read with so much has more behind it, which takes no waiting.
 FULL_BYTES = 16 * 1024
-NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
-
-# What sending may end in; the last two come of an odd redirect.
-BROKEN = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 
 
 @asynccontextmanager
 async def open_dify(settings: Settings) -> AsyncIterator[DifyClient]:
     """Open the client with its one HTTP client; closing it waits for what is being seen off."""
-    transport = Transport(settings.dify_url, settings.max_running_queries + SPARE_CONNECTIONS)
     async with (
-        httpx.AsyncClient(transport=transport, cookies=CookieJar(NO_COOKIES)) as http,
+        http_client(settings.dify_url, settings.max_running_queries + SPARE_CONNECTIONS) as http,
         asyncio.TaskGroup() as tasks,
     ):
         yield DifyClient(http, settings, tasks)
@@ -101,7 +93,8 @@ class DifyClient:
         if self._settings.dify_api_key is None:
             raise RagNotConfigured("DIFY_API_KEY is not set")
         await self._wait_for_former(question.conversation_id)
-        deadlines = Deadlines(self._settings)  # after the wait: that was not Dify's time
+        settings = self._settings  # the clock begins after the wait: that was not Dify's time
+        deadlines = Deadlines(settings.dify_timeout, settings.dify_stall_timeout, settings.dify_total_timeout)
         run = _Run(question.user, DifyAnswer(strip_think=self._settings.dify_think == "strip"))
         try:
             await self._ask(run, question, deadlines)
@@ -140,9 +133,7 @@ class DifyClient:
     async def _ask(self, run: _Run, question: Question, deadlines: Deadlines) -> None:
         """See to it that the run has a response with status 200, its body unread; raise when there is none in time."""
         conversation_id = question.conversation_id
-        retries = self._settings.dify_max_retries
-        may_reconnect = True
-        attempt = 0
+        retries = Retries(self._settings.dify_max_retries, deadlines)
         while True:
             try:
                 return await self._post_question(run, question, conversation_id, deadlines)
@@ -151,19 +142,8 @@ class DifyClient:
                 logger.info("the conversation is gone upstream: a new one begins")
                 conversation_id = None
                 count_renewal()
-            except StaleConnection as error:
-                if not may_reconnect:
-                    raise RagUnavailable("the connection broke before the response") from error
-                may_reconnect = False
-                count_retry()
-            except _Retryable as refusal:
-                pause = max(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5), refusal.retry_after)
-                attempt += 1
-                if attempt > retries or asyncio.get_running_loop().time() + pause >= deadlines.at():
-                    raise refusal.error from refusal.__cause__
-                logger.info("asking again in %.2f s: %s", pause, refusal.error)
-                count_retry()
-                await asyncio.sleep(pause)
+            except (StaleConnection, Retryable) as failure:
+                await retries.next(failure)
 
     async def _post_question(
         self, run: _Run, question: Question, conversation_id: str | None, deadlines: Deadlines
@@ -182,23 +162,12 @@ class DifyClient:
         headers = {**self._headers, **trace_headers}
         request = httpx.Request("POST", self._questions_url, json=body, headers=headers, extensions=self._extensions)
         run.begin(self._tasks, self._send(request), conversation_id)
-        try:
+        with sending(deadlines):
             async with asyncio.timeout_at(deadlines.at()):
                 response = await run.reply()
                 if response.status_code != 200:
                     run.is_asked = False
                     await _refuse(response, had_conversation=conversation_id is not None)
-        except TimeoutError as error:
-            raise deadlines.error() from error
-        except httpx.ConnectTimeout as error:
-            raise _Retryable(RagTimeout("no connection in time", "connect")) from error
-        except (httpx.ConnectError, httpx.PoolTimeout) as error:
-            raise _Retryable(RagUnavailable(f"no connection: {error}")) from error
-        except StaleConnection:
-            raise
-        except BROKEN as error:
-            # It may have arrived: asking again could ask twice.
-            raise RagUnavailable(f"the connection broke before the response: {error}") from error
 
     async def _send(self, request: httpx.Request) -> httpx.Response | Exception:
         # The failure as a value: one that a task of the group raises would end all the others.
@@ -214,51 +183,16 @@ class DifyClient:
     # Reading
 
     async def _read_stream(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
-        answer, chunks = run.answer, run.chunks()
-        now = asyncio.get_running_loop().time
-        with Watch(deadlines) as watch:
-            while not answer.is_over:
-                failure: RagError | None = None
-                events: list[AnswerEvent] = []
-                texts = answer.texts
-                try:
-                    chunk = await self._read_chunk(chunks, answer, watch)
-                    if chunk is None:
-                        events.extend(answer.end_of_stream())
-                    else:
-                        await run.feed(chunk, events)
-                except RagError as error:
-                    failure = error  # what came with it in the same read goes out first
-                began = now()
-                for told in merge_texts(events):
-                    yield told
-                if isinstance(failure, RagTimeout) and failure.is_silent and run.conversation_id is not None:
-                    # So answers a chatflow of Dify 1.14 whose conversation is gone, for ever, where others say 404.
-                    logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
-                    yield ConversationNamed(None)
-                if failure is not None:
-                    raise failure
-                if answer.texts > texts:
-                    deadlines.text_came()
-                elif events:
-                    deadlines.client_took(now() - began)
-                if answer.is_closing:
-                    deadlines.closing_came()
-
-    async def _read_chunk(self, chunks: AsyncIterator[bytes], answer: DifyAnswer, watch: Watch) -> bytes | None:
-        """Return the next bytes; None at the end, also when nothing follows a closing event."""
         try:
-            return await watch.next(chunks)
-        except TimeoutError as error:
-            if answer.is_closing:
-                return None
-            if not answer.is_readable:
-                raise RagBrokenStream("not one event of the stream could be read") from error
-            raise watch.deadlines.error(is_silent=not answer.has_read) from error
-        except httpx.HTTPError as error:
-            if answer.is_closing:
-                return None
-            raise RagBrokenStream(f"the stream broke: {error}") from error
+            async with aclosing(read_stream(run.answer, run.feed, run.chunks(), deadlines)) as events:
+                async for event in events:
+                    yield event
+        except RagTimeout as failure:
+            if failure.is_silent and run.conversation_id is not None:
+                # So answers a chatflow of Dify 1.14 whose conversation is gone, for ever, where others say 404.
+                logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
+                yield ConversationNamed(None)
+            raise
 
     async def _read_blocking(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
         try:
@@ -424,23 +358,9 @@ class _ConversationGone(Exception):
     """Dify does not know the conversation any more."""
 
 
-class _Retryable(Exception):
-    """The question surely did not get through; `error` is what it comes to if it never does."""
-
-    def __init__(self, error: RagError, retry_after: float = 0) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.retry_after = retry_after
-
-
 async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
     """Raise what a status other than 200 means."""
-    try:
-        body = await Body(response).read(MAX_ERROR_BYTES)
-    except httpx.HTTPError:
-        body = b""
-    finally:
-        await response.aclose()
+    body = await read_error(response)
     status, (code, message) = response.status_code, _error_of(body)
     what = f"Dify answers {status} {code or 'without a code'}"
     if status == 404 and code == "not_found" and had_conversation:
@@ -452,20 +372,15 @@ async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
     if status == 429:
         limited = RagRateLimited(what)
         # rate_limit_error is a quota and a page is the edge's own limit: neither goes away in seconds.
-        raise _Retryable(limited, _retry_after(response)) if is_crowded else limited
+        raise Retryable(limited, retry_after(response)) if is_crowded else limited
     if status in {408, 502, 503, 504}:
-        raise _Retryable(RagUnavailable(what), _retry_after(response))
+        raise Retryable(RagUnavailable(what), retry_after(response))
     if status == 400 and code == "invalid_param" and message.startswith("Run failed"):
         raise RagFailed("Dify reports that the run failed")  # what a stream says with an event
-    if 400 <= status < 500 and not _is_page(response, body):
+    if 400 <= status < 500 and not is_page(response, body):
         logger.warning("the question was refused: %s", what)
         raise RagRejected(what)
     raise RagUnavailable(what)
-
-
-def _is_page(response: httpx.Response, body: bytes) -> bool:
-    """Whether somebody else answers in Dify's place, as a firewall or a proxy does: Dify's errors are JSON."""
-    return "html" in response.headers.get("content-type", "").lower() or body.lstrip().startswith(b"<")
 
 
 def _error_of(body: bytes) -> tuple[str, str]:
@@ -478,14 +393,3 @@ def _error_of(body: bytes) -> tuple[str, str]:
         return "", ""
     code, message = error.get("code"), error.get("message")
     return mend(code[:MAX_CODE_CHARS]) if isinstance(code, str) else "", message if isinstance(message, str) else ""
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """The `Retry-After` header in seconds: a number or a date (RFC 9110, 10.2.3)."""
-    value = response.headers.get("retry-after", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0

@@ -31,12 +31,12 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.services import dify_client, dify_events
+from app.services import dify_client, streams, upstream
+from app.services.deadlines import CLOSING_SECONDS
 from app.services.dify_client import DifyClient, open_dify
-from app.services.dify_deadlines import CLOSING_SECONDS
-from app.services.dify_events import THINKING
 from app.services.large_json import PIECE_BYTES
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
+from app.services.streams import THINKING
 from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
 from tests.client import PATIENCE
 from tests.service import ROOT
@@ -362,7 +362,7 @@ async def test_a_line_of_megabytes_is_read(dify: StandInDify) -> None:
 
 
 async def test_a_line_over_the_cap_that_is_not_shown_costs_no_answer(dify: StandInDify) -> None:
-    large = events.node_finished("Look", outputs={"text": "x" * (dify_events.MAX_WHOLE_BYTES + 1_000_000)})
+    large = events.node_finished("Look", outputs={"text": "x" * (streams.MAX_WHOLE_BYTES + 1_000_000)})
     dify.will(chatflow("One ", send(large), "two", nodes=["Look"]))
     heard = await hear_once(dify)
 
@@ -371,7 +371,7 @@ async def test_a_line_over_the_cap_that_is_not_shown_costs_no_answer(dify: Stand
 
 
 async def test_text_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
-    dify.will([send(message("Hi"), message("x" * (dify_events.MAX_TEXT_BYTES + 100_000))), hang()])
+    dify.will([send(message("Hi"), message("x" * (streams.MAX_TEXT_BYTES + 100_000))), hang()])
     heard = await hear_once(dify)
 
     assert isinstance(heard.error, RagBrokenStream)
@@ -562,7 +562,7 @@ async def test_a_blocking_answer_that_breaks_off_is_broken() -> None:
 
 
 async def test_a_blocking_answer_has_a_bound() -> None:
-    body = b" " * (dify_events.MAX_TEXT_BYTES + 1)
+    body = b" " * (streams.MAX_TEXT_BYTES + 1)
     heard = await hear_replies(Replies(httpx.Response(200, headers=JSON, content=body)))
 
     assert type(heard.error) is RagBrokenStream
@@ -824,7 +824,7 @@ async def test_a_good_status_with_another_body_is_an_error(response: httpx.Respo
         (httpx.Response(403, text="No.", headers={"Content-Type": "Text/HTML; charset=utf-8"}), RagUnavailable),
         (httpx.Response(403, content=b"", headers={"Content-Type": "text/html"}), RagUnavailable),
         (httpx.Response(403, content=b"<?xml version='1.0'?><Error/>"), RagUnavailable),
-        (httpx.Response(403, html="<p>" + "x" * dify_client.MAX_ERROR_BYTES), RagUnavailable),
+        (httpx.Response(403, html="<p>" + "x" * upstream.MAX_ERROR_BYTES), RagUnavailable),
         (httpx.Response(403, text="No."), RagRejected),
         (httpx.Response(403, content=b""), RagRejected),
         (httpx.Response(403, json={"message": "<html>"}), RagRejected),
@@ -845,7 +845,7 @@ async def test_a_page_is_a_proxys_and_no_refusal_of_dify(reply: httpx.Response, 
         httpx.Response(404, json={"code": "app_not_found", "message": "No.", "status": 404}),
         httpx.Response(404, json=["not_found"]),
         httpx.Response(404, json={"code": 404}),
-        httpx.Response(404, content=b'{"code":"not_found"' + b" " * dify_client.MAX_ERROR_BYTES + b"}", headers=JSON),
+        httpx.Response(404, content=b'{"code":"not_found"' + b" " * upstream.MAX_ERROR_BYTES + b"}", headers=JSON),
         httpx.Response(400, json={"code": "not_found", "message": "No.", "status": 400}),
     ],
     ids=["text", "other code", "array", "number", "too long", "400"],

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
-from app.services import dify_events, large_json
-from app.services.dify_events import THINKING, DifyAnswer, EventHead, SseParser, ThinkFilter, merge_texts
+from app.services import dify_events, large_json, streams
+from app.services.dify_events import DifyAnswer
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Source, TextDelta, TextReplaced
+from app.services.streams import THINKING, EventHead, SseParser, ThinkFilter, merge_texts
 from tests.standin import events
 from tests.standin.events import ABSENT, PING, Event, Ids
 
@@ -111,10 +112,10 @@ def test_an_event_comes_out_with_the_byte_that_ends_it() -> None:
 field_lines = st.sampled_from(
     ['data: {"a":1}', 'data:{"水":"\u2028"}', "data:", "data", "event: ping", ": x", "id: 1", "x", "\ufeffdata: 2"]
 )
-streams = st.lists(st.tuples(field_lines, st.sampled_from(["\n", "\r", "\r\n"])) | st.just(("", "\n")), max_size=30)
+any_streams = st.lists(st.tuples(field_lines, st.sampled_from(["\n", "\r", "\r\n"])) | st.just(("", "\n")), max_size=30)
 
 
-@given(lines=streams, data=st.data())
+@given(lines=any_streams, data=st.data())
 def test_any_rechunking_gives_the_same_events(lines: list[tuple[str, str]], data: st.DataObject) -> None:
     body = "".join(text + end for text, end in lines).encode()
     borders = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
@@ -144,14 +145,14 @@ def in_reads(data: bytes) -> list[bytes]:
 
 
 def test_an_event_may_be_as_large_as_the_cap() -> None:
-    line = padded(dify_events.MAX_WHOLE_BYTES)
+    line = padded(streams.MAX_WHOLE_BYTES)
 
     assert [len(payload) for payload in parsed(in_reads(line + b"\n\ndata: 1\n\n"))] == [len(line) - 6, 1]
 
 
 def test_of_an_event_over_the_cap_only_the_head_comes_and_before_its_end() -> None:
     parser = SseParser()
-    *reads, last = in_reads(padded(dify_events.MAX_WHOLE_BYTES + 1))
+    *reads, last = in_reads(padded(streams.MAX_WHOLE_BYTES + 1))
     for read in reads:
         assert parser.feed(read) == []
 
@@ -164,7 +165,7 @@ def test_of_an_event_over_the_cap_only_the_head_comes_and_before_its_end() -> No
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_behind_an_event_over_the_cap_the_next_ones_are_whole(end: bytes, size: int) -> None:
     parser = SseParser()
-    for read in in_reads(padded(dify_events.MAX_WHOLE_BYTES + 1)):
+    for read in in_reads(padded(streams.MAX_WHOLE_BYTES + 1)):
         parser.feed(read)
     rest = b"xx\nid: 1" + end + b"data: 1" + end + end + b"data: 2" + end
     told = [event for chunk in cut_at(rest, range(size, len(rest), size)) for event in parser.feed(chunk)]
@@ -176,23 +177,23 @@ def test_an_event_of_any_size_needs_bounded_memory() -> None:
     parser, read = SseParser(), b"x" * 65536
     parser.feed(b"data: ")
     tracemalloc.start()
-    for _ in range(10 * dify_events.MAX_WHOLE_BYTES // len(read)):
+    for _ in range(10 * streams.MAX_WHOLE_BYTES // len(read)):
         parser.feed(read)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert peak < 3 * dify_events.MAX_WHOLE_BYTES
+    assert peak < 3 * streams.MAX_WHOLE_BYTES
     assert parser.feed(b"\n\ndata: 1\n\n") == [(b"1", b"")]
 
 
 def test_a_comment_over_the_cap_is_no_event() -> None:
-    comment = b": " + b"x" * (dify_events.MAX_WHOLE_BYTES + 1)
+    comment = b": " + b"x" * (streams.MAX_WHOLE_BYTES + 1)
 
     assert parsed(in_reads(comment + b"\n\ndata: 1\n\n")) == [b"1"]
 
 
 def test_events_below_the_cap_may_be_more_than_the_cap_together() -> None:
-    one = padded(dify_events.MAX_WHOLE_BYTES // 2) + b"\n\n"
+    one = padded(streams.MAX_WHOLE_BYTES // 2) + b"\n\n"
 
     assert len(parsed([one * 3])) == 3
     assert len(parsed(in_reads(one * 3))) == 3
@@ -845,7 +846,7 @@ def test_workflow_events_without_their_data_are_survived(data: object) -> None:
 
 # --- Events too large to be kept ---
 
-LARGE = "x" * (dify_events.MAX_WHOLE_BYTES + 1_000_000)
+LARGE = "x" * (streams.MAX_WHOLE_BYTES + 1_000_000)
 
 
 def hear_large(*items: Event | bytes) -> Heard:
@@ -876,7 +877,7 @@ def test_an_event_that_is_not_shown_is_skipped_whatever_its_size(large: Event) -
 
 @pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
 def test_text_that_is_too_large_breaks_the_stream_and_is_not_left_out(kind: str | None) -> None:
-    text = "x" * (dify_events.MAX_TEXT_BYTES + 100_000)
+    text = "x" * (streams.MAX_TEXT_BYTES + 100_000)
     event: Event = {"answer": text} if kind is None else {"event": kind, "answer": text}
     heard = hear_large(message("Hi"), events.block(event), message(" there"), message_end())
 
@@ -965,7 +966,7 @@ def test_no_step_of_reading_a_long_text_is_long() -> None:
     assert len(steps) >= 2 * len(data) // large_json.PIECE_BYTES
 
     confirmed = list(answer.feed(long_block("message", style="classic")[6:-2]))
-    assert set(confirmed) == {dify_events.PAUSE}
+    assert set(confirmed) == {streams.PAUSE}
     assert len(confirmed) >= 2 * len(data) // large_json.PIECE_BYTES
     assert list(merge_texts(confirmed)) == []
 
@@ -1156,7 +1157,7 @@ def test_citations_become_sources() -> None:
 
     assert heard.end.sources == (
         Source(position=1, title="handbook.pdf", source="Handbooks", score=0.87, snippet="The kettle boils."),
-        Source(position=2, title="notes.md", source="Handbooks", score=None, snippet="x" * dify_events.SNIPPET_CHARS),
+        Source(position=2, title="notes.md", source="Handbooks", score=None, snippet="x" * streams.SNIPPET_CHARS),
         Source(position=3, title="Only a title", source=""),
         Source(position=4, title="", source=""),
         Source(position=9, title="T", source="", score=1.0),
@@ -1580,7 +1581,7 @@ def test_usage_of_any_depth_ends_somewhere() -> None:
     deep = b'{"usage": ' + b'{"a": ' * 150 + b"1" + b"}" * 151
     heard = hear(message("Hi"), b'data: {"event": "message_end", "metadata": ' + deep + b"}\n\n")
 
-    assert json.dumps(heard.end.usage).count("{") == dify_events.MAX_USAGE_DEPTH
+    assert json.dumps(heard.end.usage).count("{") == streams.MAX_USAGE_DEPTH
 
 
 def test_numbers_that_json_does_not_have_do_not_spoil_the_sources() -> None:

@@ -1,4 +1,4 @@
-"""The deadlines of one query to Dify, and waiting under them."""
+"""The deadlines of one query to a backend, and waiting under them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 from collections.abc import AsyncIterator
 from typing import Self
 
-from app.config import Settings
 from app.errors import Phase, RagTimeout
 
-# After one of a chatflow's two closing events, how long the other is waited for, in seconds.
+# After what closes an answer, how long the rest is waited for, in seconds: the other one of a chatflow's two closing
+# events, or what it cost.
 CLOSING_SECONDS = 1.5
 
 
@@ -18,20 +18,25 @@ class Deadlines:
     """The clock of one query: which deadline comes next, as time of the event loop.
 
     The connect timeout is the HTTP client's own; these are the others, counted from the start of the query and, for a
-    stall, from when the client was last ready for more text. After a closing event, only the other one is waited for.
+    stall, from when the client was last ready for more text. After a closing event, only the rest is waited for.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._stall = settings.dify_stall_timeout
+    def __init__(self, first_text: float, stall: float, total: float) -> None:
+        self._stall = stall
         start = asyncio.get_running_loop().time()
-        self._total = start + settings.dify_total_timeout
-        self._next = start + settings.dify_timeout
+        self._total = start + total
+        self._next = start + first_text
         self._closing = math.inf
         self._phase: Phase = "first_text"
 
     def text_came(self) -> None:
         self._next = asyncio.get_running_loop().time() + self._stall
         self._phase = "stall"
+
+    def life_came(self) -> None:
+        """Something came that is no text: that is no stall."""
+        if self._phase == "stall":
+            self.text_came()
 
     def client_took(self, seconds: float) -> None:
         if self._phase == "stall":

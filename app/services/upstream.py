@@ -1,0 +1,187 @@
+"""What asking any backend over HTTP has in common: one client, what may be asked again, how a stream is read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Protocol
+
+import httpx
+
+from app.errors import RagBrokenStream, RagError, RagTimeout, RagUnavailable
+from app.observability.session_metrics import count_retry
+from app.services.bodies import Body
+from app.services.deadlines import Deadlines, Watch
+from app.services.rag import AnswerEvent
+from app.services.streams import merge_texts
+from app.services.transport import StaleConnection, Transport
+
+logger = logging.getLogger(__name__)
+
+# The first pause before a retry, in seconds; it doubles each time and is spread by half of itself either way.
+BACKOFF_SECONDS = 0.25
+MAX_ERROR_BYTES = 64 * 1024
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
+
+# What sending may end in; the last two come of an odd redirect.
+BROKEN = (httpx.HTTPError, httpx.InvalidURL, ValueError)
+
+
+def http_client(base_url: str, connections: int) -> httpx.AsyncClient:
+    """The one client for a backend, with so many connections at once."""
+    return httpx.AsyncClient(transport=Transport(base_url, connections), cookies=CookieJar(NO_COOKIES))
+
+
+class Retryable(Exception):
+    """The question surely did not get through; `error` is what it comes to if it never does."""
+
+    def __init__(self, error: RagError, retry_after: float = 0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after
+
+
+class Retries:
+    """How often one question may still be asked: `limit` times again, and once more when a connection was stale."""
+
+    def __init__(self, limit: int, deadlines: Deadlines) -> None:
+        self._limit = limit
+        self._deadlines = deadlines
+        self._may_reconnect = True
+        self._attempt = 0
+
+    async def next(self, failure: StaleConnection | Retryable) -> None:
+        """Wait until it may be asked again; raise `RagError` when it may not."""
+        if isinstance(failure, StaleConnection):
+            if not self._may_reconnect:
+                raise RagUnavailable("the connection broke before the response") from failure
+            self._may_reconnect = False
+            count_retry()
+            return
+        pause = max(BACKOFF_SECONDS * 2**self._attempt * random.uniform(0.5, 1.5), failure.retry_after)
+        self._attempt += 1
+        if self._attempt > self._limit or asyncio.get_running_loop().time() + pause >= self._deadlines.at():
+            raise failure.error from failure.__cause__
+        logger.info("asking again in %.2f s: %s", pause, failure.error)
+        count_retry()
+        await asyncio.sleep(pause)
+
+
+@contextmanager
+def sending(deadlines: Deadlines) -> Iterator[None]:
+    """Raise what becomes of a question whose reply did not begin: `RagError`, `Retryable` or `StaleConnection`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise deadlines.error() from error
+    except httpx.ConnectTimeout as error:
+        raise Retryable(RagTimeout("no connection in time", "connect")) from error
+    except (httpx.ConnectError, httpx.PoolTimeout) as error:
+        raise Retryable(RagUnavailable(f"no connection: {error}")) from error
+    except StaleConnection:
+        raise
+    except BROKEN as error:
+        # It may have arrived: asking again could ask twice.
+        raise RagUnavailable(f"the connection broke before the response: {error}") from error
+
+
+async def read_error(response: httpx.Response) -> bytes:
+    """What stands in a reply that is no answer, as far as it can be read; closes it."""
+    try:
+        return await Body(response).read(MAX_ERROR_BYTES)
+    except httpx.HTTPError:
+        return b""
+    finally:
+        await response.aclose()
+
+
+def is_page(response: httpx.Response, body: bytes) -> bool:
+    """Whether somebody else answers in the backend's place, as a firewall or a proxy does: errors are JSON."""
+    return "html" in response.headers.get("content-type", "").lower() or body.lstrip().startswith(b"<")
+
+
+def retry_after(response: httpx.Response) -> float:
+    """The `Retry-After` header in seconds: a number or a date (RFC 9110, 10.2.3)."""
+    value = response.headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+class Answer(Protocol):
+    """An answer that is being assembled from a stream.
+
+    `texts` counts the texts that came, with thoughts. `is_closing`: what may still come is not waited for long.
+    `has_read`: an event with data has come and could be read. `is_readable`: so it is, or there was none.
+    """
+
+    texts: int
+    is_closing: bool
+    is_over: bool
+    is_readable: bool
+    has_read: bool
+
+    def end_of_stream(self) -> Iterator[AnswerEvent]: ...
+
+
+async def read_stream(
+    answer: Answer,
+    feed: Callable[[bytes, list[AnswerEvent]], Awaitable[None]],
+    chunks: AsyncIterator[bytes],
+    deadlines: Deadlines,
+    *,
+    life_counts: bool = False,
+) -> AsyncGenerator[AnswerEvent, None]:
+    """Read until the answer is over, under the deadlines. `life_counts`: any byte is a sign that it goes on."""
+    now = asyncio.get_running_loop().time
+    with Watch(deadlines) as watch:
+        while not answer.is_over:
+            failure: RagError | None = None
+            events: list[AnswerEvent] = []
+            texts = answer.texts
+            try:
+                chunk = await _read_chunk(chunks, answer, watch)
+                if chunk is None:
+                    events.extend(answer.end_of_stream())
+                else:
+                    await feed(chunk, events)
+            except RagError as error:
+                failure = error  # what came with it in the same read goes out first
+            began = now()
+            for told in merge_texts(events):
+                yield told
+            if failure is not None:
+                raise failure
+            if answer.texts > texts:
+                deadlines.text_came()
+            elif life_counts:
+                deadlines.life_came()
+            elif events:
+                deadlines.client_took(now() - began)
+            if answer.is_closing:
+                deadlines.closing_came()
+
+
+async def _read_chunk(chunks: AsyncIterator[bytes], answer: Answer, watch: Watch) -> bytes | None:
+    """Return the next bytes; None at the end, also when nothing follows what closes the answer."""
+    try:
+        return await watch.next(chunks)
+    except TimeoutError as error:
+        if answer.is_closing:
+            return None
+        if not answer.is_readable:
+            raise RagBrokenStream("not one event of the stream could be read") from error
+        raise watch.deadlines.error(is_silent=not answer.has_read) from error
+    except httpx.HTTPError as error:
+        if answer.is_closing:
+            return None
+        raise RagBrokenStream(f"the stream broke: {error}") from error
