@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 
 .PHONY: run test soak machines lock clean
 
-# Without a .env and a Dify key the service answers from docs/, so that it can be tried at once.
+# Without a .env, a Dify key and a model the service answers from docs/, so that it can be tried at once.
 ifeq ($(wildcard .env),)
-run: export RAG_PROVIDER ?= $(if $(DIFY_API_KEY),dify,local)
+run: export RAG_PROVIDER ?= $(if $(DIFY_API_KEY),dify,$(if $(OPENAI_BASE_URL),openai,local))
 run: export KNOWLEDGE_DIR ?= docs
 endif
 run: $(VENV)/.runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
@@ -9,11 +10,22 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.values import allowed_origin_of, host_name
+
+OWN_DOCS = Path("docs")
 
 Some = TypeVar("Some", bound=BaseSettings)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -33,7 +45,7 @@ def check_url(url: AnyHttpUrl) -> AnyHttpUrl:
         raise ValueError("must not hold a user name or password")
     # Paths are appended to it.
     text = str(url)
-    if "?" in text or "#" in text or text.rstrip("/").endswith("/chat-messages"):
+    if "?" in text or "#" in text or text.rstrip("/").endswith(("/chat-messages", "/chat/completions")):
         raise ValueError("must end where the API begins, as in https://dify.example/v1")
     return url
 
@@ -69,9 +81,16 @@ def _check_ws_path(path: str) -> str:
     return path
 
 
+def _read_object(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('must be a JSON object, as in {"max_tokens": 500}') from None
+
+
 def _check_provider(name: str) -> str:
-    if not re.fullmatch(r"dify|local|[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-        raise ValueError("is dify, local, or package.module:factory")
+    if not re.fullmatch(r"dify|local|openai|[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        raise ValueError("is dify, local, openai, or package.module:factory")
     return name
 
 
@@ -144,9 +163,11 @@ class Settings(Address):
     )
 
     rag_provider: Annotated[str, AfterValidator(_check_provider)] = Field(
-        "dify", description="Who answers: dify, local, or package.module:factory."
+        "dify", description="Who answers: dify, local, openai, or package.module:factory."
     )
-    knowledge_dir: Path = Field(Path("docs"), description="Folder of documents that the local provider answers from.")
+    knowledge_dir: Path | None = Field(
+        None, description="Folder of documents to answer from: by default docs for local, and none for openai."
+    )
     nothing_found: Literal["say", "silent"] = Field(
         "say", description="What is answered when nothing in the folder fits: say so, or nothing at all (silent)."
     )
@@ -177,6 +198,22 @@ class Settings(Address):
     dify_stall_timeout: Seconds = Field(30, description="Seconds between two texts of an answer.")
     dify_total_timeout: Seconds = Field(300, description="Seconds from the question to the end of the answer.")
     dify_max_retries: int = Field(2, ge=0, le=10, description="Retries before the first text; 0 for none.")
+
+    openai_base_url: Annotated[AnyHttpUrl, AfterValidator(check_url)] | None = Field(
+        None, description="Base URL of an OpenAI-compatible server, as far as /chat/completions follows; often …/v1."
+    )
+    openai_api_key: ApiKey | None = Field(None, description="Its key, if it wants one.")
+    openai_model: str = Field("", description="Name of the model, as the server calls it; empty to send none.")
+    openai_extra_body: Annotated[dict[str, JsonValue], NoDecode, BeforeValidator(_read_object)] = Field(
+        {}, description="A JSON object of what the server takes besides, such as max_tokens."
+    )
+    openai_history_chars: int = Field(
+        4_000, ge=0, description="Most characters of earlier questions and answers that go along; 0 for none."
+    )
+    openai_connect_timeout: Seconds = Field(5, description="Seconds for one connection attempt.")
+    openai_timeout: Seconds = Field(60, description="Seconds from the question to the first text, retries included.")
+    openai_stall_timeout: Seconds = Field(30, description="Seconds between two signs of life of an answer.")
+    openai_total_timeout: Seconds = Field(300, description="Seconds from the question to the end of the answer.")
 
     on_new_question: Literal["queue", "interrupt", "ignore"] = Field(
         "queue", description="What a question does while an answer runs: queue, interrupt or ignore."
@@ -251,8 +288,11 @@ class Settings(Address):
     @model_validator(mode="after")
     def _check_providers(self) -> Self:
         providers = [self.rag_provider, self.fallback_provider]
-        if "local" in providers and not os.path.isdir(self.knowledge_dir):
-            raise ValueError(f"KNOWLEDGE_DIR: {self.knowledge_dir} is not a folder")
+        folder = self.knowledge_dir or (OWN_DOCS if "local" in providers else None)
+        if folder is not None and {"local", "openai"} & {*providers} and not os.path.isdir(folder):
+            raise ValueError(f"KNOWLEDGE_DIR: {folder} is not a folder")
+        if "openai" in providers and self.openai_base_url is None:
+            raise ValueError("OPENAI_BASE_URL: openai needs it")
         if self.rag_provider == self.fallback_provider:
             raise ValueError("FALLBACK_PROVIDER: must be another one than RAG_PROVIDER")
         # The first provider may wait for its key; a fallback that cannot answer helps nobody.
@@ -279,6 +319,11 @@ class Settings(Address):
     @property
     def is_provider_configured(self) -> bool:
         return self.rag_provider != "dify" or self.dify_api_key is not None
+
+    @property
+    def openai_url(self) -> str:
+        """The base URL without its trailing slash."""
+        return str(self.openai_base_url).rstrip("/")
 
     @property
     def dify_url(self) -> str:

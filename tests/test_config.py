@@ -58,6 +58,10 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("STALE_PARTIAL_SECONDS", "0"),
         ("MIN_CONFIDENCE", "1.5"),
         ("QUERY_SCOPE", "everything"),
+        ("QUEUED_QUESTIONS", "0"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/chat/completions"),
+        ("OPENAI_EXTRA_BODY", "max_tokens=5"),
+        ("OPENAI_EXTRA_BODY", "[]"),
         ("SPECULATE", "perhaps"),
         ("RAG_PROVIDER", "somewhere"),
         ("RAG_PROVIDER", "no.such.module:factory"),
@@ -217,3 +221,14 @@ def test_importing_the_service_needs_no_environment() -> None:
         [sys.executable, "-c", code], cwd=ROOT, env={"PORT": "eighty"}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "imported\n"
+
+
+def test_an_openai_compatible_server_has_an_address_and_what_else_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_PROVIDER", "openai")
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL: openai needs it"):
+        Settings(_env_file=None)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1/")
+    monkeypatch.setenv("OPENAI_EXTRA_BODY", '{"max_tokens": 5}')
+    settings = Settings(_env_file=None)
+    assert (settings.openai_url, settings.openai_extra_body) == ("http://127.0.0.1:8080/v1", {"max_tokens": 5})
+    assert settings.knowledge_dir is None

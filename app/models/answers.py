@@ -11,12 +11,22 @@ from pydantic_core import to_json
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier question of a session and its answer, as far as it was shown; not whole if it broke off."""
+
+    question: str
+    answer: str
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a provider is asked.
 
     `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
-    in an earlier answer, `inputs` the session's own variables.
+    in an earlier answer, `inputs` the session's own variables, `history` its last
+    questions with their answers.
     """
 
     text: str
@@ -24,6 +34,7 @@ class Question:
     conversation_id: str | None = None
     context: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Turn, ...] = ()
 
     @property
     def whole(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
@@ -20,6 +21,7 @@ from app.models.answers import (
     Question,
     TextDelta,
     TextReplaced,
+    Turn,
     bounded_sources,
     bounded_usage,
 )
@@ -56,6 +58,9 @@ MAX_SPECULATIONS = 2
 MAX_HELD_CHARS = 100_000
 # What is asked at most, in characters: several speakers' segments may wait to be asked as one question.
 MAX_ASKED_CHARS = 8_000
+# How many questions with their answers are remembered for providers that remember nothing, and how much of an answer.
+MAX_TURNS = 4
+MAX_SAID_CHARS = 500
 
 # The stages whose status says what will not be asked.
 TELLING: frozenset[Stage] = frozenset({"waiting_for_question", "analyzing", "instant_query", "idle"})
@@ -89,6 +94,7 @@ class RunningQuery:
     segments: list[Segment] = field(default_factory=list)
     waited: float = 0.0
     frames: int = 0
+    said: str = ""  # how the answer begins
     first_text_at: float | None = None
 
     def timing(self, now: float) -> Timing:
@@ -157,6 +163,7 @@ class SessionState:
         self._speculation: Speculation | None = None
         self._speculations = 0
         self._last_question = ""
+        self._history: deque[Turn] = deque(maxlen=MAX_TURNS)
         self._reported_empty = False
 
     def _send(self, frame: ServerMessage) -> Send:
@@ -570,14 +577,20 @@ class SessionState:
             conversation_id=self._conversation_id,
             context=query.asked.context,
             inputs=self._inputs,
+            history=tuple(self._history),
         )
         return StartQuery(query.query_id, question)
+
+    def _remember(self, query: RunningQuery, *, is_whole: bool) -> None:
+        if query.said.strip():
+            self._history.append(Turn(query.asked.text, query.said, is_whole))
 
     def _interrupt(self, reason: str, now: float) -> list[Effect]:
         """End the running query, if any: first the cancel, then the word, so that nothing can follow it."""
         if self.query is None:
             return self._discard(now)
         query, self.query = self.query, None
+        self._remember(query, is_whole=False)
         return [
             CancelQuery(query.query_id, reason, query.timing(now)),
             self._status("interrupting", reason=reason, query_id=query.query_id, note="The running answer ends here."),
@@ -688,6 +701,7 @@ class SessionState:
             replace=replace or None,
         )
         query.frames += 1
+        query.said = (text if replace else query.said + text)[:MAX_SAID_CHARS]
         return [self._send(frame)]
 
     def _finish(
@@ -717,6 +731,8 @@ class SessionState:
             )
         )
         self.query = None
+        if end.found:
+            self._remember(query, is_whole=error is None and not end.incomplete)
         idle = self._status("idle", reason=reason, query_id=query.query_id)
         if (ending := self._life.ending) is not None:
             return [final, idle, *self._end(ending, now)]

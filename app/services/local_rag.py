@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, closing
 from functools import partial
 from itertools import count
 
-from app.config import Settings
+from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
 from app.services.local.knowledge import Knowledge, index_folder
 from app.services.local.quotes import Quote, find_quotes
@@ -38,22 +38,27 @@ class LocalRag:
     def is_indexed(self) -> bool:
         return self._knowledge.size > 0
 
+    async def passages(self, question: Question) -> list[Quote]:
+        """What may hold the answer, best first: more than what is quoted, for somebody who can tell."""
+        return await self._find(question, is_generous=True)
+
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        loop = asyncio.get_running_loop()
-        try:
-            quotes = await loop.run_in_executor(
-                self._thread, find_quotes, self._knowledge, question.text, question.context
-            )
-        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
-            raise RagUnavailable(f"the index cannot be searched: {error}") from error
+        quotes = await self._find(question)
         for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question.text, self._says_nothing_found):
             yield TextDelta(text)
         yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
+    async def _find(self, question: Question, *, is_generous: bool = False) -> list[Quote]:
+        find = partial(find_quotes, self._knowledge, question.text, question.context, is_generous=is_generous)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, find)
+        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
+            raise RagUnavailable(f"the index cannot be searched: {error}") from error
+
 
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
-    """Index `knowledge_dir`, then answer from it. Raises `StartError` if that is no folder."""
+    """Index `knowledge_dir`, else `docs`, then answer from it. Raises `StartError` if that is no folder."""
     ended = threading.Event()
     with (
         # Made here, used by the one thread, and closed when that has ended: never used by two at once.
@@ -61,7 +66,7 @@ async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-rag") as thread,
     ):
         knowledge = Knowledge(connection)
-        index = partial(index_folder, knowledge, settings.knowledge_dir, ended.is_set)
+        index = partial(index_folder, knowledge, settings.knowledge_dir or OWN_DOCS, ended.is_set)
         try:
             await asyncio.get_running_loop().run_in_executor(thread, index)
             yield LocalRag(knowledge, thread, says_nothing_found=settings.nothing_found == "say")

@@ -16,7 +16,11 @@ from app.services.trust import trusted
 Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
 
 # Imported only when chosen: a start pays for one provider's libraries.
-FACTORIES = {"dify": "app.services.dify_client:open_dify", "local": "app.services.local_rag:open_local"}
+FACTORIES = {
+    "dify": "app.services.dify_client:open_dify",
+    "local": "app.services.local_rag:open_local",
+    "openai": "app.services.openai_client:open_openai",
+}
 
 
 def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManager[GuardedProvider]]:
@@ -27,10 +31,11 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
     """
     open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
     fallback_name = settings.fallback_provider
-    if "dify" in (settings.rag_provider, fallback_name):
-        from app.services.proxies import proxy_for  # with httpx: who does not ask Dify needs none
+    urls = {"dify": settings.dify_url, "openai": settings.openai_url}
+    for url in [urls[name] for name in (settings.rag_provider, fallback_name) if name in urls]:
+        from app.services.proxies import proxy_for  # with httpx: who asks nobody needs none
 
-        proxy_for(settings.dify_url)  # a wrong one is found out here, before anything listens
+        proxy_for(url)  # a wrong one is found out here, before anything listens
     open_fallback = _load("FALLBACK_PROVIDER", fallback_name, settings) if fallback_name else None
 
     @asynccontextmanager
@@ -48,7 +53,7 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
 
 
 def _load(setting: str, provider: str, settings: Settings) -> Open:
-    if provider == "dify":
+    if provider in {"dify", "openai"}:
         trusted()  # some of the libraries behind it read the same variables when they are imported
     path = FACTORIES.get(provider, provider)
     module, _, name = path.partition(":")

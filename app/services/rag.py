@@ -14,6 +14,7 @@ from app.models.answers import (
     Source,
     TextDelta,
     TextReplaced,
+    Turn,
 )
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "TextDelta",
     "TextReplaced",
+    "Turn",
 ]
 
 

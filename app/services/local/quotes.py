@@ -23,9 +23,7 @@ WINDOW_UNITS = 3
 
 FITS = 0.30
 FITS_HAN = 0.45  # Chinese characters are found everywhere
-BESIDE_THE_BEST = 0.7  # of the best chance, for another passage
 CANDIDATES = 12  # passages of the full-text search that are judged
-MAX_QUOTES = 3
 FIRST_CHARS = 600
 OTHER_CHARS = 250
 # Talk before a question that says next to nothing by itself counts half, and else not at all.
@@ -72,6 +70,18 @@ class _Need(NamedTuple):
     size: float
 
 
+class _Limits(NamedTuple):
+    """`fits`: of the chance from which on something is quoted. `beside`: of the best chance, for another passage."""
+
+    fits: float
+    beside: float
+    quotes: int
+
+
+_STRICT = _Limits(fits=1, beside=0.7, quotes=3)
+_GENEROUS = _Limits(fits=0.5, beside=0, quotes=5)  # for a model, which can still refuse
+
+
 class _Judged(NamedTuple):
     passage: Passage
     units: list[Unit]
@@ -80,22 +90,23 @@ class _Judged(NamedTuple):
     chance: float
 
 
-def find_quotes(knowledge: Knowledge, question: str, talk: str = "") -> list[Quote]:
-    """The passages that fit, best first; none when no one is likely to answer.
+def find_quotes(knowledge: Knowledge, question: str, talk: str = "", *, is_generous: bool = False) -> list[Quote]:
+    """The passages that fit, best first; none when no one is likely to answer. `is_generous`: more of them, and sooner.
 
     The question decides. The talk before it only helps one that says next to nothing: "how long does that take".
     """
     needs, unknown = _needs(knowledge, question)
-    least = FITS_HAN if has_han(question) else FITS
-    quotes = _quotes(knowledge, needs, unknown, least)
+    limits = _GENEROUS if is_generous else _STRICT
+    least = (FITS_HAN if has_han(question) else FITS) * limits.fits
+    quotes = _quotes(knowledge, needs, unknown, least, limits)
     if quotes or not talk or sum(need.size for need in needs) >= FEW_WORDS:
         return quotes
     said, _ = _needs(knowledge, talk)
     halves = [need._replace(weight=need.weight * TALK, size=need.size * TALK) for need in said]
-    return _quotes(knowledge, [*halves, *needs], unknown, least)
+    return _quotes(knowledge, [*halves, *needs], unknown, least, limits)
 
 
-def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least: float) -> list[Quote]:
+def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least: float, limits: _Limits) -> list[Quote]:
     candidates = knowledge.search((term for need in needs for term in need.terms), CANDIDATES)
     judged = [found for passage in candidates if (found := _judge(knowledge, passage, needs, unknown))]
     judged.sort(key=lambda found: -found.rank)
@@ -105,8 +116,8 @@ def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least:
             around = _around(found, OTHER_CHARS if quotes else FIRST_CHARS)
             quote = Quote(found.passage, around, found.units[found.best], found.chance)
             quotes.setdefault(quote.text, quote)
-            least = max(quote.score * BESIDE_THE_BEST, least)
-    return [*quotes.values()][:MAX_QUOTES]
+            least = max(quote.score * limits.beside, least)
+    return [*quotes.values()][: limits.quotes]
 
 
 def _needs(knowledge: Knowledge, question: str) -> tuple[list[_Need], float]:

@@ -1,0 +1,82 @@
+"""The provider for OpenAI-compatible servers, as a frontend meets it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.rules import text_of
+from tests.service import Service
+from tests.standin.openai import USAGE, StandInOpenAi, refusal, says
+from tests.standin.scripts import hang
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StandInOpenAi]:
+    async with StandInOpenAi() as server:
+        yield server
+
+
+@pytest.fixture
+async def service(start: Serve, server: StandInOpenAi, tmp_path: Path) -> Service:
+    (tmp_path / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
+    return await start(
+        rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key, knowledge_dir=tmp_path
+    )
+
+
+async def test_a_question_in_a_talk_is_answered_from_the_folder_with_citations(
+    service: Service, server: StandInOpenAi
+) -> None:
+    server.will(says("At nine [1]."))
+    async with service.connect() as client:
+        await client.say("Good morning everybody.")
+        frames = await client.ask("so when does the office open")
+    final = frames[-2]
+    assert text_of(frames) == "At nine [1]."
+    assert [(source["position"], source["source"]) for source in final["sources"]] == [(1, "hours.md")]
+    assert (final["usage"], final["conversation_id"]) == (USAGE, None)
+    assert server.messages()[-1]["content"].endswith("Question: so when does the office open")
+
+
+async def test_what_was_asked_and_shown_before_goes_along_until_reset(service: Service, server: StandInOpenAi) -> None:
+    server.will(says("At nine [1]."), says("At ni", hang()))
+    async with service.connect() as client:
+        await client.ask("When does the office open?")
+        await client.say("What time does the office open?")
+        await client.until(content="At ni")
+        await client.control("cancel")
+        await client.until(stage="idle", reason="cancelled")
+        await server.hung_up()
+        await client.ask("Which office opens at nine?")
+        await client.control("reset")
+        await client.ask("When does the office open?")
+    assert [message["content"] for message in server.messages(2)][1:-1] == [
+        "When does the office open?",
+        "At nine [1].",
+        "What time does the office open?",
+        "At ni […]",
+    ]
+    assert len(server.messages(3)) == 2
+
+
+async def test_what_fails_or_was_not_found_is_not_remembered(service: Service, server: StandInOpenAi) -> None:
+    server.will(refusal(500, {"error": "no"}), says("NO_ANSWER"))
+    async with service.connect() as client:
+        assert (await client.ask("When does the office open?"))[-2]["error"]["code"] == "RAG_UNAVAILABLE"
+        assert (await client.ask("When does the office open then?"))[-1]["reason"] == "nothing_found"
+        await client.ask("Which office opens at nine?")
+    assert len(server.messages()) == 2
+
+
+async def test_health_tells_that_the_folder_is_indexed_and_the_server_there(
+    start: Serve, server: StandInOpenAi, tmp_path: Path
+) -> None:
+    service = await start(
+        rag_provider="openai", openai_base_url=server.base_url, knowledge_dir=tmp_path, ready_probe_seconds=60
+    )
+    assert (await service.health())["provider"] == "openai"
+    await server.until(lambda: len(server.calls) > 0, "the probe")
