@@ -247,7 +247,8 @@ export class RealtimeRag extends EventTarget {
   #receive(data) {
     const frame = JSON.parse(data);
     if (frame.seq !== undefined) this.#last = frame;
-    if (frame.type === "ack" || frame.type === "error") this.#unanswered.remove(frame.id);
+    if (frame.type === "error" && frame.code === "RATE_LIMITED") this.#sendLater(frame);
+    else if (frame.type === "ack" || frame.type === "error") this.#unanswered.remove(frame.id);
     this.#tell("frame", { direction: "in", frame, size: size(data) });
     // Only the first one: a resumed session may repeat the one it began with.
     if (!this.#is_open && frame.message === "connected") this.#opened(frame);
@@ -259,6 +260,17 @@ export class RealtimeRag extends EventTarget {
   #show(frame) {
     this.#scene.see(frame);
     this.#tell(frame.type, frame);
+  }
+
+  /** It came too early, and was not taken. A partial has no second time: there are more to come. */
+  #sendLater({ id, retry_after_ms = 0 }) {
+    const find = () => this.#unanswered.all.find((message) => message.id === id);
+    if (isPartial(find() ?? {})) this.#unanswered.remove(id);
+    const socket = this.#socket;
+    setTimeout(() => {
+      const message = find();
+      if (message && socket === this.#socket) this.#send(message);
+    }, retry_after_ms);
   }
 
   #sendAgain() {

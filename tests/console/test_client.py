@@ -511,6 +511,24 @@ async def test_a_reload_goes_on_where_the_page_was(scripted: Scripted, begin: Be
     assert [query.get("resume_token") for query in scripted.queries] == [None, "t1", "t2"]
 
 
+async def test_what_came_too_early_is_sent_once_more_when_it_may_be(scripted: Scripted, begin: Begin) -> None:
+    async def refuse(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(CONNECTED)
+        for _ in range(3):
+            message = await socket.receive_json()
+            scripted.received.put_nowait(message)
+            refusal = {"type": "error", "session_id": "s", "code": "RATE_LIMITED", "message": "Too many messages."}
+            await socket.send_json({**refusal, "seq": 2, "id": message["id"], "retryable": True, "retry_after_ms": 20})
+
+    scripted.acts.append(refuse)
+    page = await begin()
+    await page.evaluate("rag.chunk({ text: 'so' }); rag.chunk({ text: 'So.', is_final: true }); rag.control('pause');")
+    partial, final, pause = [await scripted.next() for _ in range(3)]
+    assert [await scripted.next() for _ in range(2)] == [final, pause]
+    assert not partial.get("is_final")
+    assert await page.evaluate("seen.filter((each) => each.code === 'RATE_LIMITED').length") == 3
+
+
 async def test_a_copy_of_a_tab_takes_nothing(scripted: Scripted, begin: Begin) -> None:
     scripted.acts.append(says({**CONNECTED, "resume_token": "t1"}))
     page = await begin()
