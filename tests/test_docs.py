@@ -31,7 +31,7 @@ from app.config import Settings, load_settings
 from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
 from app.lifecycle import readiness
-from app.models import lifetime, listening, messages, session, verdicts
+from app.models import answering, asking, lifetime, listening, messages, numbering, session, verdicts
 from app.observability import metrics, tracing
 from app.observability.metrics import Metrics
 from app.routers.health import Health
@@ -262,7 +262,7 @@ def test_every_code_of_an_answer_is_in_the_protocol() -> None:
 
 def strings_of_session() -> Iterator[tuple[str, str]]:
     """Where a string stands in the session and around it (the name of the call or argument), and the string."""
-    modules = (session, listening, lifetime, live, table)
+    modules = (session, asking, answering, numbering, listening, lifetime, live, table)
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -293,7 +293,7 @@ def test_every_stage_reason_and_action_is_in_the_protocol() -> None:
     page = DOCS / "protocol.md"
     assert set(first_cells(page, "stage")) == set(map(ticked, get_args(messages.Stage)))
     reasons = {
-        text for place, text in strings_of_session() if place in {"reason", "_waiting", "_interrupt", "Keep", "Ending"}
+        text for place, text in strings_of_session() if place in {"reason", "waiting", "interrupt", "Keep", "Ending"}
     }
     assert set(first_cells(page, "reason")) == set(map(ticked, reasons))
     assert set(first_cells(page, "not resumed")) == set(map(ticked, get_args(messages.NotResumed)))

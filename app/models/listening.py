@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from app.config import Settings
-from app.models.messages import AsrChunk
+from app.models.messages import AsrChunk, Configure, OnNewQuestion
 from app.models.transcript import MAX_SPEAKERS, Segment, Speaker, Transcript, extends, join, plain
 from app.models.verdicts import Verdict
 
@@ -60,13 +60,23 @@ Decision = Keep | Wait | Ask | Guess
 
 
 @dataclass(slots=True)
-class Attention:
-    """What the client has configured about listening. `speakers`: whose questions count, None for all."""
+class Wishes:
+    """What the client has configured, if it `is_set`. `speakers`: whose questions count, None for all."""
 
+    on_new_question: OnNewQuestion
     auto_detect: bool = True
     speakers: frozenset[str] | None = None
+    is_set: bool = False
 
-    def counts(self, speaker: Speaker) -> bool:
+    def take(self, message: Configure) -> None:
+        self.is_set = True
+        self.on_new_question = message.on_new_question or self.on_new_question
+        if message.auto_detect is not None:
+            self.auto_detect = message.auto_detect
+        if message.speakers is not None:
+            self.speakers = frozenset(message.speakers) or None
+
+    def count(self, speaker: Speaker) -> bool:
         return self.speakers is None or speaker in self.speakers
 
 
@@ -103,7 +113,7 @@ class Listener:
     """All that is heard in one session. Times are seconds of one clock."""
 
     settings: Settings
-    attention: Attention
+    wishes: Wishes
     judge: Judge
     transcript: Transcript = field(init=False)
     last_final: Segment | None = None
@@ -184,6 +194,10 @@ class Listener:
         """No wait asks any more; what was said stays in the talk."""
         self._waits.clear()
 
+    def ignore(self, ask: Ask) -> None:
+        """Take a question out of the talk; what was said around it stays."""
+        self.transcript.drop([segment for segment in self.transcript.of(ask.speaker) if segment.asks is ask.verdict])
+
     def take(self, *speakers: Speaker) -> list[Segment]:
         """Hand out what these speakers have said; it leaves the talk."""
         for speaker in speakers:
@@ -208,7 +222,7 @@ class Listener:
     def _guess(self, partial: Partial) -> Guess | None:
         chunk, was_weighed = partial.chunk, partial.was_weighed
         partial.was_weighed = True
-        if was_weighed or not self.attention.auto_detect or not self.attention.counts(chunk.speaker):
+        if was_weighed or not self.wishes.auto_detect or not self.wishes.count(chunk.speaker):
             return None
         verdict = self.judge(partial.text, chunk.language)
         is_sure = verdict.is_complete and verdict.confidence >= SURE
@@ -234,11 +248,11 @@ class Listener:
             self.transcript.replace(older, segment)
         elif placement == "extended":
             self.transcript.append(segment)  # its answer has begun: this is a question of its own
-        if not self.attention.counts(segment.speaker):
+        if not self.wishes.count(segment.speaker):
             return Keep("other_speaker", "Questions of this speaker do not count.")
         if placement != "replaced" or older is self.last_final:
             self.last_final = segment
-        if not self.attention.auto_detect:
+        if not self.wishes.auto_detect:
             return Keep("auto_detect_off", "Questions are only asked by instant_query.")
         if chunk.confidence is not None and chunk.confidence < self.settings.min_confidence:
             return Keep("low_confidence", "The recogniser is not sure of these words.")

@@ -12,7 +12,8 @@ import pytest
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta, bounded_sources, bounded_usage
 from app.models.effects import Effect, Send, StartQuery
 from app.models.messages import Ack, AsrChunk, Control, FinalAnswer, Status
-from app.models.session import MAX_ASKED_CHARS, SessionState
+from app.models.queries import MAX_ASKED_CHARS
+from app.models.session import SessionState
 from app.models.transcript import ending
 from app.services.question_detector.judge import judge
 from app.services.text_utils import split_event

@@ -13,7 +13,8 @@ from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
 from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
 from app.models.listening import Judge
 from app.models.messages import AsrChunk, Configure, Control, Error, Status
-from app.models.session import MAX_HELD_CHARS, SessionState
+from app.models.session import SessionState
+from app.models.speculation import MAX_HELD_CHARS
 from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS, extends, plain
 from app.models.verdicts import Verdict
 from app.services.question_detector import judge

@@ -1,14 +1,20 @@
-"""What of the talk is asked: the sentences that ask, and the talk before them apart."""
+"""One question on its way: what of the talk it asks, and what has been shown of its answer."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from app.models.effects import CancelQuery
+from app.models.messages import Timing
 from app.models.transcript import Segment, join
 from app.models.verdicts import Verdict
+
+# What is asked at most, in characters: several speakers' segments may wait to be asked as one question.
+MAX_ASKED_CHARS = 8_000
 
 
 class Asked(NamedTuple):
@@ -20,6 +26,38 @@ class Asked(NamedTuple):
     @property
     def whole(self) -> str:
         return f"{self.context} {self.text}".lstrip()
+
+
+@dataclass(slots=True)
+class RunningQuery:
+    query_id: str
+    asked: Asked
+    question: str  # as it is shown, by `QUERY_SCOPE`
+    asked_at: float
+    mode: Literal["instant"] | None = None
+    segments: list[Segment] = field(default_factory=list)
+    waited: float = 0.0
+    frames: int = 0
+    said: str = ""  # how the answer begins
+    first_text_at: float | None = None
+
+    def timing(self, now: float) -> Timing:
+        first_text = None if self.first_text_at is None else round((self.first_text_at - self.asked_at) * 1000)
+        total = round((now - self.asked_at) * 1000)
+        return Timing(wait_ms=round(self.waited * 1000), first_text_ms=first_text, total_ms=total)
+
+    def cancel(self, reason: str, now: float) -> CancelQuery:
+        return CancelQuery(self.query_id, reason, self.timing(now))
+
+
+def newest(segments: list[Segment]) -> list[Segment]:
+    """As many of the last segments as make a question."""
+    size = -1
+    for index in range(len(segments) - 1, -1, -1):
+        size += 1 + len(segments[index].text)
+        if size > MAX_ASKED_CHARS:
+            return segments[index + 1 :]
+    return segments
 
 
 def phrase(segments: Sequence[Segment], verdict: Verdict, *, with_talk: bool = False) -> Asked:

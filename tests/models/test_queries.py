@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.models.asked import phrase
+from app.models.queries import phrase
 from app.models.transcript import Segment
 from app.services.question_detector import judge
 

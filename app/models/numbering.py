@@ -1,0 +1,104 @@
+"""Makes the frames of a session, each with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.codes import ErrorCode
+from app.errors import ClientError
+from app.models.effects import Effect, LogBug, Send
+from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, NotResumed, ServerMessage, Stage, Status
+
+# The stages whose status says what will not be asked.
+TELLING: frozenset[Stage] = frozenset({"waiting_for_question", "analyzing", "instant_query", "idle"})
+
+
+@dataclass(slots=True)
+class Frames:
+    """`seq` is the number of the newest frame, `dropped` what the next status that tells will say is not asked."""
+
+    session_id: str
+    seq: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+    def send(self, frame: ServerMessage) -> Send:
+        # Counted only when the frame exists: one that could not be made leaves no gap.
+        self.seq = frame.seq
+        return Send(frame)
+
+    def status(self, stage: Stage, **fields: Any) -> Send:
+        if self.dropped and stage in TELLING:
+            fields["dropped"], self.dropped = tuple(self.dropped), []
+        return self.send(Status(session_id=self.session_id, seq=self.seq + 1, stage=stage, **fields))
+
+    def unless_bug(self, steps: Iterator[list[Effect]]) -> list[Effect]:
+        """What these steps bring; of one that meets a bug, only that it did: what it began to say is not said."""
+        effects: list[Effect] = []
+        seq = self.seq
+        try:
+            for step in steps:
+                effects += step
+                seq = self.seq
+        except Exception as bug:
+            self.seq = seq
+            effects += self.bug(bug)
+        return effects
+
+    def bug(self, bug: Exception) -> list[Effect]:
+        text = "Something went wrong in the service; the session goes on."
+        return [LogBug(bug), self.error(ErrorCode.INTERNAL_ERROR, text)]
+
+    def waiting(self, reason: str, note: str, **fields: Any) -> Send:
+        return self.status("waiting_for_question", reason=reason, note=note, **fields)
+
+    def error(self, code: ErrorCode, message: str, **fields: Any) -> Send:
+        return self.send(Error(session_id=self.session_id, seq=self.seq + 1, code=code, message=message, **fields))
+
+    def refusal(self, error: ClientError) -> Send:
+        return self.error(
+            error.code,
+            error.message,
+            details=error.details,
+            id=error.message_id,
+            retry_after_ms=error.retry_after_ms,
+            retryable=error.retry_after_ms is not None,
+        )
+
+    def ack(self, message: ClientMessage, details: Details | None) -> Send:
+        return self.send(
+            Ack(
+                session_id=self.session_id,
+                seq=self.seq + 1,
+                received_type=message.type,
+                is_final=bool(message.is_final) if isinstance(message, AsrChunk) else None,
+                id=message.id,
+                details=details,
+            )
+        )
+
+    def connected(self, resume_token: str | None, not_resumed: NotResumed | None) -> Send:
+        return self.send(
+            Ack(
+                session_id=self.session_id,
+                seq=self.seq + 1,
+                message="connected",
+                protocol="1",
+                resumed=None if not_resumed is None else False,
+                resume_token=resume_token,
+                reason=not_resumed,
+            )
+        )
+
+    def resumed(self, session_id: str | None, last_seq: int, resume_token: str) -> Ack:
+        """The greeting of a client that came back: it has no number of its own."""
+        return Ack(
+            session_id=session_id or self.session_id,
+            seq=last_seq,
+            message="connected",
+            protocol="1",
+            resumed=True,
+            resume_token=resume_token,
+            newest_seq=self.seq,
+        )
