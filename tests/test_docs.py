@@ -543,7 +543,8 @@ async def test_the_provider_of_the_docs_answers(start: Serve, my_rag: Path, monk
             failed = (await client.ask("How long is it?"))[-2]
     finally:
         await runner.cleanup()
-    assert asked == [{"question": "How long is the warranty?"}, {"question": "How long is it?"}]
+    with_what_it_follows = "How long is the warranty? How long is it?"  # it says that it remembers nothing
+    assert asked == [{"question": "How long is the warranty?"}, {"question": with_what_it_follows}]
     assert failed["error"]["code"] == "RAG_UNAVAILABLE"
 
 

@@ -22,13 +22,14 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.models.answers import AnswerEvent, ConversationNamed, Question, TextDelta
 from app.observability.session_metrics import count_renewal
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines
 from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
-from app.services.rag import AnswerEvent, ConversationNamed, Question, TextDelta
+from app.services.rag import Offers
 from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, PAUSE, SseParser, mend
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, is_sent
@@ -73,6 +74,7 @@ class DifyClient:
     """A `RagProvider` over Dify. `tasks` must outlive every query: it holds what is on its way to Dify."""
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings, tasks: asyncio.TaskGroup) -> None:
+        self.offers = Offers(probe=self.probe)
         self._http = http
         self._settings = settings
         self._tasks = tasks

@@ -9,8 +9,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed
-from app.services.large_json import PIECE_BYTES, Data, LongText, read_head, read_json
-from app.services.rag import (
+from app.models.answers import (
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
@@ -19,6 +18,7 @@ from app.services.rag import (
     TextDelta,
     TextReplaced,
 )
+from app.services.large_json import PIECE_BYTES, Data, LongText, read_head, read_json
 from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
 from app.errors import RagBrokenStream, RagError, RagFailed
-from app.services.breaker import Breaker
-from app.services.rag import (
-    AnswerEnd,
-    AnswerEvent,
-    ConversationNamed,
-    Question,
-    RagProvider,
-    TextDelta,
-    TextReplaced,
-)
+from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Question, TextDelta, TextReplaced
+from app.services.breaker import Breaker, Trial
+from app.services.rag import RagProvider
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +38,8 @@ class GuardedProvider:
     ) -> None:
         self.name = name
         self.breaker = breaker
-        self.is_stateless: bool = getattr(first, "is_stateless", False)
-        self.is_indexed: bool | None = getattr(first, "is_indexed", None)
-        self.probe: Callable[[], Awaitable[None]] | None = getattr(first, "probe", None)
+        self.offers = offers = first.offers
+        self.is_stateless, self.is_indexed, self.probe = offers.is_stateless, offers.is_indexed, offers.probe
         self._first = first
         self._fallback = fallback
         self._fallback_name = fallback_name
@@ -66,36 +58,31 @@ class GuardedProvider:
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
+        trial: Trial | None = None
         try:
-            async with aclosing(self._ask_first(question)) as events:
-                async for event in events:
-                    has_begun = has_begun or _is_text(event)
-                    yield event
-            return
-        except Exception as error:
-            if has_begun or self._fallback is None:
-                raise
-            failure = error
-        self._log(self.name, failure)
-        async with aclosing(self._ask_fallback(self._fallback, question, failure)) as events:
-            async for event in events:
-                yield event
-
-    async def _ask_first(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        trial = self.breaker.admit(self._clock(), question.user)
-        try:
+            trial = self.breaker.admit(self._clock(), question.user)
             async with aclosing(_whole_answer(self._first, question)) as events:
                 async for event in events:
-                    if _is_text(event):
+                    if not has_begun and _is_text(event):
+                        has_begun = True
                         self.breaker.text_came(trial)
                     elif isinstance(event, AnswerEnd):
                         self.breaker.succeed(trial)
                     yield event
-        except RagError as error:
-            self.breaker.fail(trial, error, self._clock())
-            raise
+            return
+        except Exception as error:
+            if trial is not None and isinstance(error, RagError):
+                self.breaker.fail(trial, error, self._clock())
+            if has_begun or self._fallback is None:
+                raise
+            failure = error
         finally:
-            self.breaker.leave(trial)
+            if trial is not None:
+                self.breaker.leave(trial)
+        self._log(self.name, failure)
+        async with aclosing(self._ask_fallback(self._fallback, question, failure)) as events:
+            async for event in events:
+                yield event
 
     async def _ask_fallback(
         self, fallback: RagProvider, question: Question, failure: Exception

@@ -13,10 +13,11 @@ from itertools import count
 
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
+from app.models.answers import AnswerEnd, AnswerEvent, Question, Source, TextDelta
 from app.services.local.knowledge import Knowledge, index_folder
 from app.services.local.quotes import Quote, find_quotes
 from app.services.local.terms import has_han
-from app.services.rag import AnswerEnd, AnswerEvent, Question, Source, TextDelta
+from app.services.rag import Offers
 
 NOTHING_FITS = "Nothing in the knowledge base fits this question."
 NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
@@ -27,16 +28,11 @@ SHOWN = 2  # quotes; the others stand under the sources
 class LocalRag:
     """Answers from an index. All sessions share its one thread: a question takes milliseconds."""
 
-    is_stateless = True
-
     def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor, *, says_nothing_found: bool = True) -> None:
+        self.offers = Offers(is_stateless=True, is_indexed=knowledge.size > 0)
         self._knowledge = knowledge
         self._says_nothing_found = says_nothing_found
         self._thread = thread
-
-    @property
-    def is_indexed(self) -> bool:
-        return self._knowledge.size > 0
 
     async def passages(self, question: Question) -> list[Quote]:
         """What may hold the answer, best first: more than what is quoted, for somebody who can tell."""

@@ -13,6 +13,7 @@ import httpx
 
 from app.config import Settings
 from app.errors import RagBrokenStream, RagRateLimited, RagRejected, RagTimeout, RagUnavailable
+from app.models.answers import AnswerEnd, AnswerEvent, Question, Source, TextDelta, Turn
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines
@@ -20,7 +21,7 @@ from app.services.large_json import read_json
 from app.services.local.quotes import Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
-from app.services.rag import AnswerEnd, AnswerEvent, Question, Source, TextDelta, Turn
+from app.services.rag import Offers
 from app.services.streams import MAX_WHOLE_BYTES, SNIPPET_CHARS, SseParser
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection
@@ -61,9 +62,9 @@ async def open_openai(settings: Settings) -> AsyncIterator[OpenAiClient]:
 class OpenAiClient:
     """A `RagProvider` over one server. What it remembers of a conversation comes with each question."""
 
-    is_stateless = True
-
     def __init__(self, http: httpx.AsyncClient, settings: Settings, folder: LocalRag | None = None) -> None:
+        is_indexed = None if folder is None else folder.offers.is_indexed
+        self.offers = Offers(is_stateless=True, is_indexed=is_indexed, probe=self.probe)
         self._http = http
         self._settings = settings
         self._folder = folder
@@ -76,10 +77,6 @@ class OpenAiClient:
         self._extensions = {"timeout": httpx.Timeout(None, connect=connect, pool=connect).as_dict()}
         self._url = httpx.URL(f"{settings.openai_url}/chat/completions")
         self._takes_options = True  # until it says that it knows no `stream_options`
-
-    @property
-    def is_indexed(self) -> bool | None:
-        return None if self._folder is None else self._folder.is_indexed
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         passages = [] if self._folder is None else _within(await self._folder.passages(question), PASSAGES_CHARS)

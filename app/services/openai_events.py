@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed, RagRejected
+from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.large_json import Data, read_json
-from app.services.rag import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,

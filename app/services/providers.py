@@ -10,7 +10,7 @@ from app.config import Settings
 from app.errors import StartError
 from app.services.breaker import Breaker
 from app.services.guarded import GuardedProvider
-from app.services.rag import RagProvider
+from app.services.rag import Offers, RagProvider
 from app.services.trust import trusted
 
 Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
@@ -71,8 +71,8 @@ def _load(setting: str, provider: str, settings: Settings) -> Open:
                 made = factory(settings)
                 is_open = not isinstance(made, AbstractAsyncContextManager)
                 opened = made if is_open else await stack.enter_async_context(made)
-                if not hasattr(opened, "query"):
-                    raise TypeError(f"{type(opened).__name__} has no query()")
+                if not hasattr(opened, "query") or not isinstance(getattr(opened, "offers", None), Offers):
+                    raise TypeError(f"{type(opened).__name__} has no query() or no offers")
             except StartError:
                 raise
             except Exception as error:

@@ -1,8 +1,9 @@
-"""The seam between the service and whatever answers its questions."""
+"""The seam between the service and whatever answers its questions, with all that a provider of one's own needs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.models.answers import (
@@ -21,6 +22,7 @@ __all__ = [
     "AnswerEnd",
     "AnswerEvent",
     "ConversationNamed",
+    "Offers",
     "Progress",
     "Question",
     "RagProvider",
@@ -31,14 +33,25 @@ __all__ = [
 ]
 
 
-class RagProvider(Protocol):
-    """Anything that answers questions. One instance serves all sessions at once.
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What a provider can do beside answering, once it is opened.
 
-    One that remembers nothing of a conversation may say so with an attribute `is_stateless = True`: then a question may
-    be begun early and taken back at any time (`SPECULATE`). One that answers from an index may tell by `is_indexed`,
-    once it is opened, whether there is anything in it. One that can find out whether it could answer may have
-    `async def probe(self) -> None`, which raises `RagError` if not (`READY_PROBE_SECONDS`).
+    `is_stateless`: it remembers nothing of a conversation, so a question may be begun early and taken back at any time
+    (`SPECULATE`). `is_indexed`: whether there is anything in the index that it answers from, if it has one. `probe`
+    finds out whether it could answer, and raises `RagError` if not (`READY_PROBE_SECONDS`).
     """
+
+    is_stateless: bool = False
+    is_indexed: bool | None = None
+    probe: Callable[[], Awaitable[None]] | None = None
+
+
+class RagProvider(Protocol):
+    """Anything that answers questions. One instance serves all sessions at once."""
+
+    @property
+    def offers(self) -> Offers: ...
 
     def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Yield the answer as it arrives, `AnswerEnd` last.

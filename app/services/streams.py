@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from app.models.answers import AnswerEvent, TextDelta
 from app.services.large_json import PIECE_BYTES, Data, begins_long_text
-from app.services.rag import AnswerEvent, TextDelta
 
 # A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is;
 # a text may have more, for it can be read piece by piece.

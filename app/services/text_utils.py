@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import regex
 
-from app.services.rag import AnswerEvent, TextDelta, TextReplaced
+from app.models.answers import AnswerEvent, TextDelta, TextReplaced
 
 # The end of a sentence: closing punctuation with what closes around it. A full stop or comma of the
 # Latin script only counts before white space, or it might stand inside 3.14 or an address.

@@ -15,10 +15,10 @@ from typing import Protocol
 import httpx
 
 from app.errors import RagBrokenStream, RagError, RagTimeout, RagUnavailable
+from app.models.answers import AnswerEvent
 from app.observability.session_metrics import count_retry
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
-from app.services.rag import AnswerEvent
 from app.services.streams import merge_texts
 from app.services.transport import StaleConnection, Transport
 

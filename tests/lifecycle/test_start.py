@@ -20,6 +20,7 @@ PROVIDERS = {
     "failing": "1 / 0",
     "unset": "import os\ndef open(settings): os.environ['MY_RAG_URL']",
     "unasked": "async def open(settings): ...",
+    "misspelt": "from app.services.rag import Offers\ndef open(settings): return Offers(is_statless=True)",
     "number": "open = 3",
     "unopened": """
 from contextlib import asynccontextmanager
@@ -104,7 +105,8 @@ async def test_certificates_that_are_there_are_believed(tmp_path: Path, certific
         ("broken", "cannot be loaded: SyntaxError: "),
         ("failing", "cannot be loaded: ZeroDivisionError: division by zero"),
         ("unset", "cannot be opened: KeyError: 'MY_RAG_URL'"),
-        ("unasked", "cannot be opened: TypeError: coroutine has no query()"),
+        ("unasked", "cannot be opened: TypeError: coroutine has no query() or no offers"),
+        ("misspelt", "cannot be opened: TypeError: Offers.__init__() got an unexpected keyword argument 'is_statless'"),
         ("number", "cannot be opened: TypeError: 'int' object is not callable"),
         ("unopened", "cannot be opened: OSError: first line second line"),
     ],

@@ -25,6 +25,7 @@ from app.services.rag import (
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
+    Offers,
     Progress,
     Question,
     RagProvider,
@@ -47,6 +48,8 @@ class Scripted:
         self.scripts = scripts
         self.asked: list[Question] = []
         self.running = 0
+
+    offers = Offers()
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         self.asked.append(question)
@@ -296,9 +299,9 @@ async def test_an_interrupt_closes_what_runs_at_once(is_first: bool, cancels: bo
 
 
 class Forgetful(Scripted):
-    is_stateless = True
+    offers = Offers(is_stateless=True)
 
 
 async def test_it_remembers_what_the_first_remembers() -> None:
-    assert guard(Forgetful([END]), Scripted([END])).is_stateless
-    assert not guard(Scripted([END]), Forgetful([END])).is_stateless
+    assert guard(Forgetful([END]), Scripted([END])).offers.is_stateless
+    assert not guard(Scripted([END]), Forgetful([END])).offers.is_stateless

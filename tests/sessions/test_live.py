@@ -19,7 +19,7 @@ from app.models.verdicts import Verdict
 from app.observability.observer import Observer, Observers
 from app.observability.session_metrics import SessionMetrics
 from app.services.question_detector import judge
-from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta
+from app.services.rag import AnswerEnd, AnswerEvent, Offers, Question, TextDelta
 from app.sessions.archive import LocalArchive
 from app.sessions.connection import Connection
 from app.sessions.limits import QueryLimits
@@ -34,6 +34,8 @@ LONG_CHARS = 100_000
 
 class Provider:
     """Does what the text of the question says; there is one, and tests look at it."""
+
+    offers = Offers()
 
     def __init__(self) -> None:
         self.running = 0
@@ -87,6 +89,8 @@ async def _cling_to(event: asyncio.Event) -> None:
 
 
 class NotEvenAGenerator:
+    offers = Offers()
+
     def query(self, question: Question) -> Any:
         raise TypeError("wrong from the start")
 
