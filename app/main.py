@@ -107,7 +107,8 @@ def _warn(settings: Settings, gate: Gate) -> None:
 
 def _make_probe(settings: Settings, provider: GuardedProvider) -> Probe | None:
     is_wanted = settings.ready_probe_seconds and settings.is_provider_configured and not settings.fallback_provider
-    return Probe(provider.probe, settings.ready_probe_seconds) if is_wanted and provider.probe is not None else None
+    ask = provider.offers.probe
+    return Probe(ask, settings.ready_probe_seconds) if is_wanted and ask is not None else None
 
 
 def build_app(settings: Settings) -> FastAPI:

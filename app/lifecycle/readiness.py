@@ -32,8 +32,8 @@ class Readiness:
         if self._settings.fallback_provider:
             return {**checks, "provider": "ok"}  # somebody answers, whatever becomes of the first
         checks["provider"] = "ok" if self._settings.is_provider_configured else "provider_not_configured"
-        if self._provider.is_indexed is not None:
-            checks["knowledge"] = "ok" if self._provider.is_indexed else "knowledge_empty"
+        if self._provider.offers.is_indexed is not None:
+            checks["knowledge"] = "ok" if self._provider.offers.is_indexed else "knowledge_empty"
         if self._probe is not None:
             checks["upstream"] = self._probe.outcome
         return checks

@@ -57,7 +57,7 @@ def _bounded(
 class SessionState:
     """The whole behaviour of one session, as plain calls; all times are seconds of one clock.
 
-    `connection_id`, `is_stateless`, `user_prefix` and `fixed_inputs` are those of its `Asker`.
+    `key`, `is_stateless`, `user_prefix` and `fixed_inputs` are those of its `Asker`.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class SessionState:
         settings: Settings,
         *,
         judge: Judge,
-        connection_id: str = "c",
+        key: str = "c",
         is_stateless: bool = False,
         user_prefix: str = "",
         fixed_inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
         self._judge = judge
-        self._asker = Asker(connection_id, is_stateless, user_prefix, fixed_inputs or {}, fixed_inputs or {})
+        self._asker = Asker(key, is_stateless, user_prefix, fixed_inputs or {}, fixed_inputs or {})
         self._life = Lifetime(settings)
         self._wishes = Wishes(settings.on_new_question)
         self._begin(session_id)

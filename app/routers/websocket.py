@@ -173,8 +173,8 @@ class _Visit:
                 key,
                 settings,
                 judge=judge,
-                connection_id=key[:8],
-                is_stateless=account.provider.is_stateless,
+                key=key[:8],
+                is_stateless=account.provider.offers.is_stateless,
                 user_prefix=self._identity.user_prefix,
                 fixed_inputs=tenant.inputs if tenant is not None else {},
             )

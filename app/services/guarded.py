@@ -38,8 +38,7 @@ class GuardedProvider:
     ) -> None:
         self.name = name
         self.breaker = breaker
-        self.offers = offers = first.offers
-        self.is_stateless, self.is_indexed, self.probe = offers.is_stateless, offers.is_indexed, offers.probe
+        self.offers = first.offers
         self._first = first
         self._fallback = fallback
         self._fallback_name = fallback_name

@@ -22,13 +22,14 @@ from app.errors import (
     RateLimited,
     TooManyQuestions,
 )
+from app.models.answers import AnswerEnd, AnswerEvent, Progress
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending
 from app.models.messages import AsrChunk, ClientMessage, Details, ServerMessage, id_of, read
 from app.models.session import SessionState
 from app.observability import logs
 from app.observability.observer import Observer, Observers
-from app.services.rag import AnswerEnd, AnswerEvent, Progress, RagProvider
+from app.services.rag import RagProvider
 from app.services.text_utils import split_event
 from app.sessions.archive import Record
 from app.sessions.connection import Connection

@@ -80,7 +80,7 @@ def test_what_many_speakers_ask_at_once_has_a_bound() -> None:
 
 
 def test_a_question_that_follows_another_for_ever_does_not_grow_for_ever() -> None:
-    session = SessionState("s1", make_settings(), judge=new_session()._judge, connection_id="c1", is_stateless=True)
+    session = SessionState("s1", make_settings(), judge=new_session()._judge, key="c1", is_stateless=True)
     session.connect(0.0)
     for number in range(1, 20):
         effects = session.receive(final(f"and {number} {'x' * 2000}?"), now=number)
@@ -126,7 +126,7 @@ def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float) -> None
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        session = SessionState("s1", make_settings(), judge=judge, connection_id="c1")
+        session = SessionState("s1", make_settings(), judge=judge, key="c1")
         session.connect(0.0)
         now = 0.0
         running = ""

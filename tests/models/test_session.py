@@ -20,7 +20,7 @@ from tests.service import make_settings
 
 
 def new_session(judge: Judge = judge_by_signs, **settings: Any) -> SessionState:
-    session = SessionState("s1", make_settings(**settings), judge=judge, connection_id="c1")
+    session = SessionState("s1", make_settings(**settings), judge=judge, key="c1")
     session.connect(0.0)
     return session
 
