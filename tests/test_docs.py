@@ -32,13 +32,13 @@ from app.identity import Gate, Identity, signed, tenants
 from app.identity.tenants import Tenant, load_tenants
 from app.lifecycle import readiness
 from app.models import answering, asking, lifetime, listening, messages, numbering, session, verdicts
+from app.models.answers import Question, TextDelta
 from app.observability import metrics, tracing
 from app.observability.metrics import Metrics
 from app.routers.health import Health
 from app.services import providers, trust
 from app.services.local import knowledge
 from app.services.local_rag import NOTHING_FITS, open_local
-from app.services.rag import Question, TextDelta
 from app.sessions import live, table
 from tests.client import PATIENCE, Client
 from tests.conftest import Serve

@@ -19,15 +19,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
-from app.errors import (
-    ClientError,
-    InvalidJson,
-    InvalidMessage,
-    Phase,
-    RagError,
-    UnknownAction,
-    UnsupportedType,
-)
+from app.errors import ClientError, InvalidJson, InvalidMessage, Phase, RagError, UnknownAction, UnsupportedType
 from app.models.answers import Source
 from app.models.spelling import name_form
 from app.models.verdicts import Verdict

@@ -12,7 +12,7 @@ from app.errors import RagBrokenStream, RagError, RagNotConfigured, RagTimeout, 
 logger = logging.getLogger(__name__)
 
 # What is said about the next try while the one question that finds out is on its way.
-PROBE_RETRY_MS = 1000
+DECISIVE_RETRY_MS = 1000
 # Of how many users it is remembered that their questions were met with silence.
 MAX_UNHEARD = 1000
 
@@ -39,7 +39,7 @@ class Breaker:
         self._seconds = seconds
         self._in_a_row = 0
         self._open_until: float | None = None
-        self._probe: Trial | None = None
+        self._decisive: Trial | None = None
         self._era = 0
         self._unheard: set[str] = set()
         self.failures: Counter[str] = Counter()
@@ -58,14 +58,14 @@ class Breaker:
             # The difference of two floats may come out a little longer than the whole rest.
             wait_ms = math.ceil(min(self._open_until - now, self._seconds) * 1000)
             raise RagUnavailable("not asked: it failed too often in a row", retry_after_ms=wait_ms)
-        if self._probe is not None:
-            raise RagUnavailable("not asked: one question finds out first", retry_after_ms=PROBE_RETRY_MS)
-        self._probe = trial
+        if self._decisive is not None:
+            raise RagUnavailable("not asked: one question finds out first", retry_after_ms=DECISIVE_RETRY_MS)
+        self._decisive = trial
         return trial
 
     def text_came(self, trial: Trial) -> None:
         """The answer has begun. For the one question that finds out this is enough: its answer may take minutes."""
-        if trial is self._probe:
+        if trial is self._decisive:
             self._close(trial)
 
     def succeed(self, trial: Trial) -> None:
@@ -91,13 +91,13 @@ class Breaker:
             if len(self._unheard) < MAX_UNHEARD:
                 self._unheard.add(trial.user)
         self._in_a_row += 1
-        if trial is self._probe or 0 < self._limit <= self._in_a_row:
+        if trial is self._decisive or 0 < self._limit <= self._in_a_row:
             self._open(phase, now)
 
     def leave(self, trial: Trial) -> None:
         """The question is over, however it ended: one that found nothing out frees its place."""
-        if trial is self._probe:
-            self._probe = None
+        if trial is self._decisive:
+            self._decisive = None
 
     def _open(self, phase: str, now: float) -> None:
         logger.warning(
@@ -108,7 +108,7 @@ class Breaker:
         )
         self._open_until = now + self._seconds
         self._era += 1
-        self._probe = None
+        self._decisive = None
 
     def _close(self, trial: Trial) -> None:
         logger.info("the provider answers again")
@@ -116,7 +116,7 @@ class Breaker:
         self._in_a_row = 0
         self._unheard.clear()
         self._era += 1
-        self._probe = None
+        self._decisive = None
         trial.era = self._era  # its end counts again
 
 

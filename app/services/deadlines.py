@@ -11,7 +11,7 @@ from app.errors import Phase, RagTimeout
 
 # After what closes an answer, how long the rest is waited for, in seconds: the other one of a chatflow's two closing
 # events, or what it cost.
-CLOSING_SECONDS = 1.5
+SECOND_EVENT_SECONDS = 1.5
 
 
 class Deadlines:
@@ -44,7 +44,7 @@ class Deadlines:
 
     def closing_came(self) -> None:
         # Counted from the first closing event: pings may go on after it.
-        self._closing = min(self._closing, asyncio.get_running_loop().time() + CLOSING_SECONDS)
+        self._closing = min(self._closing, asyncio.get_running_loop().time() + SECOND_EVENT_SECONDS)
 
     def at(self) -> float:
         return min(self._next, self._total, self._closing)

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed
 from app.models.answers import (
+    SNIPPET_CHARS,
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
@@ -23,7 +24,6 @@ from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
     PAUSE,
-    SNIPPET_CHARS,
     THINKING,
     EventHead,
     PairJoiner,

@@ -13,7 +13,7 @@ from itertools import count
 
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
-from app.models.answers import AnswerEnd, AnswerEvent, Question, Source, TextDelta
+from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Question, Source, TextDelta
 from app.services.local.knowledge import Knowledge, index_folder
 from app.services.local.quotes import Quote, find_quotes
 from app.services.local.terms import has_han
@@ -21,7 +21,6 @@ from app.services.rag import Offers
 
 NOTHING_FITS = "Nothing in the knowledge base fits this question."
 NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
-SNIPPET_CHARS = 300
 SHOWN = 2  # quotes; the others stand under the sources
 
 

@@ -13,7 +13,7 @@ import httpx
 
 from app.config import Settings
 from app.errors import RagBrokenStream, RagRateLimited, RagRejected, RagTimeout, RagUnavailable
-from app.models.answers import AnswerEnd, AnswerEvent, Question, Source, TextDelta, Turn
+from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Question, Source, TextDelta, Turn
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines
@@ -22,7 +22,7 @@ from app.services.local.quotes import Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
 from app.services.rag import Offers
-from app.services.streams import MAX_WHOLE_BYTES, SNIPPET_CHARS, SseParser
+from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection
 from app.services.upstream import (

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed, RagRejected
-from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
+from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.large_json import Data, read_json
 from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
-    SNIPPET_CHARS,
     THINKING,
     EventHead,
     PairJoiner,

@@ -12,39 +12,20 @@ from app.services.large_json import PIECE_BYTES, Data, begins_long_text
 # A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is;
 # a text may have more, for it can be read piece by piece.
 MAX_WHOLE_BYTES = 1024 * 1024
-
-
 MAX_TEXT_BYTES = 8 * 1024 * 1024
-
-
-SNIPPET_CHARS = 300
-
-
+LONG_CHARS = 4_000
+MAX_CODE_CHARS = 100
 # Dify nests nothing deeper than two levels in its usage.
 MAX_USAGE_DEPTH = 20
-
-
+BOM = b"\xef\xbb\xbf"
+THINKING = "thinking"
 # Nothing came, but much was read: a moment to let others have their turn.
 PAUSE = TextDelta("")
 
-
-LONG_CHARS = 4_000
-
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 SseEvent = tuple[Data, bytes]
 """The data of an event and its name, mostly empty: Dify names its events inside the data."""
-
-
-BOM = b"\xef\xbb\xbf"
-
-
-THINKING = "thinking"
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-MAX_CODE_CHARS = 100
 
 
 class EventHead(bytes):

@@ -14,7 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
-from app.services.question_detector import Verdict, judge
+from app.models.verdicts import Verdict
+from app.services.question_detector import judge
 
 Part = Literal["all", "tune", "aside"]
 

@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from app.config import Settings
+from app.models.answers import AnswerEnd, Question, TextDelta
 from app.services.local_rag import open_local
-from app.services.rag import AnswerEnd, Question, TextDelta
 from tests.service import ROOT
 
 OWN = (ROOT / "docs", ROOT / "tests" / "services" / "answers" / "docs.tsv")

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from app.config import Settings
+from app.models.answers import Question
 from app.services.local_rag import LocalRag, open_local
-from app.services.rag import Question
 
 FILES = 200
 SECTIONS = 50  # one passage each: 10,000 in all

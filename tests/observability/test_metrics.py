@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from app import __version__
+from app.models.answers import Question
 from app.services.dify_client import open_dify
-from app.services.rag import Question
 from tests.client import Client
 from tests.conftest import Serve
 from tests.lifecycle.test_process import connect_line, service_of, started

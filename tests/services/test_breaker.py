@@ -17,7 +17,7 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.services.breaker import MAX_UNHEARD, PROBE_RETRY_MS, Breaker, Trial
+from app.services.breaker import DECISIVE_RETRY_MS, MAX_UNHEARD, Breaker, Trial
 
 DOWN = RagUnavailable("down")
 REFUSALS = [RagRejected("400"), RagFailed("a node failed"), RagRateLimited("429"), RagError("of some other kind")]
@@ -192,17 +192,17 @@ def test_failures_are_counted_by_phase_even_when_it_never_opens() -> None:
 def test_after_its_time_one_question_passes_and_the_others_wait_for_it() -> None:
     breaker = opened()
     breaker.admit(30)
-    assert retry_after(breaker, 30) == PROBE_RETRY_MS
-    assert retry_after(breaker, 99) == PROBE_RETRY_MS
+    assert retry_after(breaker, 30) == DECISIVE_RETRY_MS
+    assert retry_after(breaker, 99) == DECISIVE_RETRY_MS
 
 
 def test_the_first_text_of_the_one_question_lets_the_others_pass() -> None:
     breaker = opened()
-    probe = breaker.admit(30)
-    breaker.text_came(probe)
+    decisive = breaker.admit(30)
+    breaker.text_came(decisive)
     succeed(breaker, 30)
-    breaker.succeed(probe)
-    breaker.leave(probe)
+    breaker.succeed(decisive)
+    breaker.leave(decisive)
     assert breaker.is_closed
 
 
@@ -221,10 +221,10 @@ def test_a_failure_of_the_one_question_begins_the_time_anew() -> None:
 
 def test_the_one_question_that_breaks_after_its_text_is_the_first_failure_of_a_new_row() -> None:
     breaker = opened(limit=2)
-    probe = breaker.admit(30)
-    breaker.text_came(probe)
-    breaker.fail(probe, RagBrokenStream("cut"), 31)
-    breaker.leave(probe)
+    decisive = breaker.admit(30)
+    breaker.text_came(decisive)
+    breaker.fail(decisive, RagBrokenStream("cut"), 31)
+    breaker.leave(decisive)
     assert breaker.is_closed
     fail(breaker, 32)
     assert not breaker.is_closed
@@ -233,10 +233,10 @@ def test_the_one_question_that_breaks_after_its_text_is_the_first_failure_of_a_n
 @pytest.mark.parametrize("error", [None, RagNotConfigured("no key")], ids=["interrupted", "no key"])
 def test_the_one_question_that_finds_nothing_out_frees_its_place(error: RagError | None) -> None:
     breaker = opened()
-    probe = breaker.admit(30)
+    decisive = breaker.admit(30)
     if error is not None:
-        breaker.fail(probe, error, 30)
-    breaker.leave(probe)
+        breaker.fail(decisive, error, 30)
+    breaker.leave(decisive)
     assert not breaker.is_closed
     succeed(breaker, 30)
     assert breaker.is_closed
@@ -250,11 +250,11 @@ def test_what_was_asked_before_it_opened_changes_nothing_any_more() -> None:
     assert retry_after(breaker, 20) == 10_000  # not prolonged
     breaker.succeed(early[1])
     assert not breaker.is_closed
-    probe = breaker.admit(30)
+    decisive = breaker.admit(30)
     for trial in early:
         breaker.leave(trial)
-    assert retry_after(breaker, 30) == PROBE_RETRY_MS
-    breaker.succeed(probe)
+    assert retry_after(breaker, 30) == DECISIVE_RETRY_MS
+    breaker.succeed(decisive)
     breaker.fail(early[2], DOWN, 31)
     assert breaker.is_closed
     assert breaker.failures == {"unavailable": 3}
@@ -270,7 +270,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.breaker = Breaker(self.LIMIT, self.SECONDS)
         self.now = 0.0
         self.running: list[Trial] = []
-        self.probes: list[Trial] = []
+        self.decisive: list[Trial] = []
         self.failures = 0
         self.opened_at: float | None = None
 
@@ -281,19 +281,19 @@ class AnyTraffic(RuleBasedStateMachine):
     @rule()
     def a_question_comes(self) -> None:
         is_due = self.opened_at is not None and self.now >= self.opened_at + self.SECONDS
-        if not self.breaker.is_closed and (self.probes or not is_due):
+        if not self.breaker.is_closed and (self.decisive or not is_due):
             assert 0 < (retry_after(self.breaker, self.now) or 0) <= self.SECONDS * 1000
             return
         trial = self.breaker.admit(self.now)
         self.running.append(trial)
         if not self.breaker.is_closed:
-            self.probes.append(trial)
+            self.decisive.append(trial)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), outcome=st.sampled_from(["text", "answer", "failure", "refusal", "interrupt"]))
     def something_happens_to_one(self, data: st.DataObject, outcome: str) -> None:
         trial = data.draw(st.sampled_from(self.running))
-        was_closed, is_probe = self.breaker.is_closed, trial in self.probes
+        was_closed, is_decisive = self.breaker.is_closed, trial in self.decisive
         match outcome:
             case "text":
                 self.breaker.text_came(trial)
@@ -310,17 +310,17 @@ class AnyTraffic(RuleBasedStateMachine):
         if self.breaker.is_closed != was_closed:
             assert outcome != "interrupt"
             assert (outcome == "failure") == was_closed
-            assert was_closed or is_probe  # nobody else closes it
+            assert was_closed or is_decisive  # nobody else closes it
         if was_closed and not self.breaker.is_closed:
             self.opened_at = self.now
-        if is_probe and not was_closed:
-            self.probes.remove(trial)
+        if is_decisive and not was_closed:
+            self.decisive.remove(trial)
             if outcome == "failure":
                 self.opened_at = self.now
 
     @invariant()
     def one_question_at_most_finds_out(self) -> None:
-        assert len(self.probes) <= (not self.breaker.is_closed)
+        assert len(self.decisive) <= (not self.breaker.is_closed)
 
     @invariant()
     def no_failure_goes_uncounted(self) -> None:

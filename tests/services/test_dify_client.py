@@ -31,11 +31,11 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
 from app.services import dify_client, streams, upstream
-from app.services.deadlines import CLOSING_SECONDS
+from app.services.deadlines import SECOND_EVENT_SECONDS
 from app.services.dify_client import DifyClient, open_dify
 from app.services.large_json import PIECE_BYTES
-from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
 from app.services.streams import THINKING
 from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
 from tests.client import PATIENCE
@@ -443,7 +443,7 @@ async def test_a_body_that_stays_open_after_its_end_delays_nothing(dify: StandIn
 @pytest.mark.parametrize("then", [keep_open(), pings_forever(0.05)], ids=["silence", "pings"])
 async def test_the_second_closing_event_is_waited_for_a_short_time(dify: StandInDify, order: Any, then: Step) -> None:
     dify.will([chatflow("Hi", order=order), then])
-    async with asyncio.timeout(CLOSING_SECONDS * 3):
+    async with asyncio.timeout(SECOND_EVENT_SECONDS * 3):
         heard = await hear_once(dify)
 
     assert heard.text == "Hi"

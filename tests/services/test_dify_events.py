@@ -15,9 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
+from app.models.answers import (
+    SNIPPET_CHARS,
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Progress,
+    Source,
+    TextDelta,
+    TextReplaced,
+)
 from app.services import dify_events, large_json, streams
 from app.services.dify_events import DifyAnswer
-from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Source, TextDelta, TextReplaced
 from app.services.streams import THINKING, EventHead, SseParser, ThinkFilter, merge_texts
 from tests.standin import events
 from tests.standin.events import ABSENT, PING, Event, Ids
@@ -1157,7 +1166,7 @@ def test_citations_become_sources() -> None:
 
     assert heard.end.sources == (
         Source(position=1, title="handbook.pdf", source="Handbooks", score=0.87, snippet="The kettle boils."),
-        Source(position=2, title="notes.md", source="Handbooks", score=None, snippet="x" * streams.SNIPPET_CHARS),
+        Source(position=2, title="notes.md", source="Handbooks", score=None, snippet="x" * SNIPPET_CHARS),
         Source(position=3, title="Only a title", source=""),
         Source(position=4, title="", source=""),
         Source(position=9, title="T", source="", score=1.0),

@@ -19,20 +19,19 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.services.breaker import Breaker
-from app.services.guarded import GuardedProvider
-from app.services.rag import (
+from app.models.answers import (
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
-    Offers,
     Progress,
     Question,
-    RagProvider,
     Source,
     TextDelta,
     TextReplaced,
 )
+from app.services.breaker import Breaker
+from app.services.guarded import GuardedProvider
+from app.services.rag import Offers, RagProvider
 
 WHAT = Question("What is RAG?", "someone", conversation_id="of-the-first", context="talk", inputs={"lang": "en"})
 DOWN = RagUnavailable("down")

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from app.config import Settings
 from app.errors import RagUnavailable, StartError
+from app.models.answers import SNIPPET_CHARS, AnswerEnd, Question, Source, TextDelta
 from app.services.local.formats import MAX_BYTES
 from app.services.local.knowledge import PROGRESS_FILES, Knowledge, index_folder
 from app.services.local.quotes import find_quotes
-from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, SNIPPET_CHARS, open_local
-from app.services.rag import AnswerEnd, Question, RagProvider, Source, TextDelta
+from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, open_local
+from app.services.rag import RagProvider
 from tests.benchmarks.answers import OWN, TALK, measure
 
 HANDBOOK = """\

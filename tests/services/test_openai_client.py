@@ -21,9 +21,9 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
+from app.models.answers import AnswerEnd, AnswerEvent, Question, TextDelta, Turn
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH
 from app.services.openai_client import OpenAiClient, open_openai
-from app.services.rag import AnswerEnd, AnswerEvent, Question, TextDelta, Turn
 from tests.standin.exchange import Script
 from tests.standin.openai import DONE, PING, USAGE, StandInOpenAi, chunk, event, refusal, says
 from tests.standin.scripts import close_before_head, cut, hang, pings_forever, reset, send, status, wait

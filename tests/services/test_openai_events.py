@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
+from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
-from app.services.rag import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.streams import SseParser
 from tests.standin.openai import DONE, PING, USAGE, chunk, event, usage
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.question_detector import ASKING, REASONS, Verdict, judge
+from app.models.verdicts import ASKING, REASONS, Verdict
+from app.services.question_detector import judge
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
 from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, split
 

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import Final
 
 from app.models.spelling import Reading
+from app.models.verdicts import Verdict
 from app.services.question_detector.language import choose
 from app.services.question_detector.reference import follows_up, goes_on
 from app.services.question_detector.sentences import NEWEST_CHARS, Sentence, split
-from app.services.question_detector.verdict import Finding, Verdict
+from app.services.question_detector.verdict import Finding
 
 # The newest words decide; a longer final is judged by its end.
 MAX_CHARS: Final = 2000

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.models.verdicts import ASKING, REASONS, Asking, Reason, Telling, Verdict
-
-__all__ = ["ASKING", "REASONS", "Asking", "Finding", "Reason", "Telling", "Verdict"]
+from app.models.verdicts import ASKING, Reason
 
 
 @dataclass(frozen=True, slots=True)
