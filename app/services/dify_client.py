@@ -13,7 +13,6 @@ import httpx
 
 from app.config import Settings
 from app.errors import (
-    RagBrokenStream,
     RagError,
     RagFailed,
     RagNotConfigured,
@@ -22,7 +21,7 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.models.answers import AnswerEvent, ConversationNamed, Question, TextDelta
+from app.models.answers import AnswerEvent, ConversationNamed, Question
 from app.observability.session_metrics import count_renewal
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
@@ -30,8 +29,7 @@ from app.services.deadlines import Deadlines
 from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import Offers
-from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, PAUSE, SseParser, mend
-from app.services.text_utils import stream_answer
+from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, SseParser, mend
 from app.services.transport import StaleConnection, is_sent
 from app.services.upstream import (
     BROKEN,
@@ -42,8 +40,10 @@ from app.services.upstream import (
     is_page,
     read_error,
     read_stream,
+    read_whole,
     retry_after,
     sending,
+    status_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,9 @@ class DifyClient:
             if run.is_stream:
                 events = self._read_stream(run, deadlines)
             elif content_type.startswith("application/json"):
-                events = self._read_blocking(run, deadlines)
+                body, feed = run.body, run.answer.feed_blocking
+                chars = settings.answer_chunk_chars
+                events = read_whole(body, feed, deadlines, most_bytes=MAX_TEXT_BYTES, piece_chars=chars)
             else:
                 raise RagUnavailable(f"200 with content type {content_type or 'none'}: not Dify's answer")
             async with aclosing(events):
@@ -118,17 +120,10 @@ class DifyClient:
 
     async def probe(self) -> None:
         """Ask for the app behind the key, the cheapest call that proves both. Raises `RagError`."""
-        try:
-            async with (
-                asyncio.timeout(self._settings.dify_connect_timeout),
-                self._http.stream("GET", f"{self._settings.dify_url}/info", headers=self._headers) as response,
-            ):
-                if response.status_code != 200:
-                    raise RagUnavailable(f"Dify answers {response.status_code}")
-        except TimeoutError as error:
-            raise RagTimeout("no answer in time", "connect") from error
-        except httpx.HTTPError as error:
-            raise RagUnavailable(f"no connection: {error}") from error
+        url = f"{self._settings.dify_url}/info"
+        status = await status_of(self._http, url, self._headers, self._settings.dify_connect_timeout)
+        if status != 200:
+            raise RagUnavailable(f"Dify answers {status}")
 
     # Asking
 
@@ -195,23 +190,6 @@ class DifyClient:
                 logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
                 yield ConversationNamed(None)
             raise
-
-    async def _read_blocking(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
-        try:
-            async with asyncio.timeout_at(deadlines.at()):
-                body = await Body(run.response).read(MAX_TEXT_BYTES)
-        except TimeoutError as error:
-            raise deadlines.error() from error
-        except httpx.HTTPError as error:
-            raise RagBrokenStream(f"the answer broke off: {error}") from error
-        for event in run.answer.feed_blocking(body):
-            if event is PAUSE:
-                await asyncio.sleep(0)
-            elif isinstance(event, TextDelta):
-                async for piece in stream_answer(event.text, self._settings.answer_chunk_chars):
-                    yield TextDelta(piece)
-            else:
-                yield event
 
     # Leaving
 
@@ -315,7 +293,7 @@ class _Run:
         if isinstance(reply, Exception):
             self.is_asked = False
             raise reply
-        self.response, self._body = reply, Body(reply)
+        self.response, self.body = reply, Body(reply)
         return reply
 
     @property
@@ -325,7 +303,7 @@ class _Run:
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, from where the reader before has stopped."""
-        return self._body.chunks()
+        return self.body.chunks()
 
     async def feed(self, chunk: bytes, events: list[AnswerEvent]) -> None:
         """Put into `events` what the next bytes bring; who reads a long text lets others have their turn."""

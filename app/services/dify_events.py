@@ -24,7 +24,7 @@ from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
     PAUSE,
-    THINKING,
+    Answer,
     EventHead,
     PairJoiner,
     ThinkFilter,
@@ -81,29 +81,20 @@ def _read_event(data: Data) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-class DifyAnswer:
+class DifyAnswer(Answer):
     """Assembles one answer from Dify's events, of whatever app type and version.
 
-    `task_id` is what a stop call needs, None until an event has a good one. `texts` counts the texts that came, with
-    thoughts: what the deadlines look at. `is_closing`: one of a chatflow's two closing events has come, the other may
-    never come. `is_over`: Dify is done with this answer. `has_read`: an event with data has come and could be read.
-    `is_readable`: so it is, or there was none.
+    `task_id` is what a stop call needs, None until an event has a good one. `is_closing`: one of a chatflow's two
+    closing events has come, the other may never come.
     """
 
     def __init__(self, *, strip_think: bool = True) -> None:
+        super().__init__()
         self.task_id: str | None = None
         self.conversation_id: str | None = None
-        self.texts = 0
-        self.is_closing = False
-        self.is_over = False
-        self.is_readable = True
-        self.has_read = False
         self._has_skipped = False
         self._strip_think = strip_think
-        self._pairs = PairJoiner()
-        self._think = ThinkFilter()
-        self._has_come = self._has_shown = False  # a text; one that is to be shown
-        self._has_said_thinking = False
+        self._has_come = False  # a text, which may be one that is not shown
         self._agent_digest: hashlib.blake2b | None = None
         self._is_chatflow = False
         self._message_end: dict[str, Any] | None = None
@@ -253,11 +244,6 @@ class DifyAnswer:
         if text:
             self._has_shown = True
             yield TextDelta(text)
-
-    def _say_thinking(self) -> Iterator[AnswerEvent]:
-        if not self._has_said_thinking:
-            self._has_said_thinking = True
-            yield Progress(THINKING)
 
     def _close(self) -> Iterator[AnswerEvent]:
         if self._workflow_status == "failed" and not self._is_answered():

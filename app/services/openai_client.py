@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from app.config import Settings
-from app.errors import RagBrokenStream, RagRateLimited, RagRejected, RagTimeout, RagUnavailable
+from app.errors import RagRateLimited, RagRejected, RagUnavailable
 from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Question, Source, TextDelta, Turn
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
@@ -23,7 +23,6 @@ from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
 from app.services.rag import Offers
 from app.services.streams import MAX_WHOLE_BYTES, SseParser
-from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection
 from app.services.upstream import (
     Retries,
@@ -32,8 +31,10 @@ from app.services.upstream import (
     is_page,
     read_error,
     read_stream,
+    read_whole,
     retry_after,
     sending,
+    status_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -101,16 +102,7 @@ class OpenAiClient:
 
     async def probe(self) -> None:
         """Ask for the list of models, which proves address and key. Raises `RagError`."""
-        try:
-            async with (
-                asyncio.timeout(PROBE_SECONDS),
-                self._http.stream("GET", f"{self._settings.openai_url}/models", headers=self._headers) as response,
-            ):
-                status = response.status_code
-        except TimeoutError as error:
-            raise RagTimeout("no answer in time", "connect") from error
-        except httpx.HTTPError as error:
-            raise RagUnavailable(f"no connection: {error}") from error
+        status = await status_of(self._http, f"{self._settings.openai_url}/models", self._headers, PROBE_SECONDS)
         if status in {401, 403}:
             raise RagRejected(f"the server answers {status}: look at OPENAI_API_KEY")
         if status not in {200, 404, 405}:  # some have no such list
@@ -209,29 +201,14 @@ class OpenAiClient:
                 async for event in events:
                     yield event
         elif content_type.startswith("application/json"):
-            async for event in self._read_whole(body, answer, deadlines):
+            chars = self._settings.answer_chunk_chars
+            whole = read_whole(body, answer.feed_whole, deadlines, most_bytes=MAX_WHOLE_BYTES, piece_chars=chars)
+            async for event in whole:
                 yield event
         else:
             raise RagUnavailable(
                 f"200 with content type {content_type or 'none'}: is OPENAI_BASE_URL that of the API (often …/v1)?"
             )
-
-    async def _read_whole(
-        self, body: Body, answer: OpenAiAnswer, deadlines: Deadlines
-    ) -> AsyncGenerator[AnswerEvent, None]:
-        try:
-            async with asyncio.timeout_at(deadlines.at()):
-                data = await body.read(MAX_WHOLE_BYTES)
-        except TimeoutError as error:
-            raise deadlines.error() from error
-        except httpx.HTTPError as error:
-            raise RagBrokenStream(f"the answer broke off: {error}") from error
-        for event in answer.feed_whole(data):
-            if isinstance(event, TextDelta):
-                async for piece in stream_answer(event.text, self._settings.answer_chunk_chars):
-                    yield TextDelta(piece)
-            else:
-                yield event
 
 
 class _Misunderstood(RagRejected):

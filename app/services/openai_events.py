@@ -13,10 +13,8 @@ from app.services.large_json import Data, read_json
 from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
-    THINKING,
+    Answer,
     EventHead,
-    PairJoiner,
-    ThinkFilter,
     is_plain,
     mend,
     object_in,
@@ -75,27 +73,20 @@ class Citations:
         return held
 
 
-class OpenAiAnswer:
+class OpenAiAnswer(Answer):
     """Assembles one answer from the chunks of whatever server speaks this wire.
 
     `passages` are what the model was given to cite, empty for a server that has its own. `has_no_answer`: it said that
-    they lack the answer. The other attributes are those of `app.services.upstream.Answer`.
+    they lack the answer.
     """
 
     def __init__(self, passages: Sequence[Source] = ()) -> None:
-        self.texts = 0
-        self.is_closing = False
-        self.is_over = False
-        self.is_readable = True
-        self.has_read = False
+        super().__init__()
         self.has_no_answer = False
         self._passages = passages
-        self._pairs = PairJoiner()
-        self._think = ThinkFilter()
         self._citations = Citations(len(passages))
         self._marks = (NO_ANSWER, ERROR) if passages else (ERROR,)
         self._opening: str | None = ""  # what has come while it may still be one of the marks
-        self._has_shown = self._has_said_thinking = False
         self._finish = ""
         self._usage: dict[str, Any] | None = None
         self._sources: list[Source] = []
@@ -160,11 +151,6 @@ class OpenAiAnswer:
         if text:
             self._has_shown = True
             yield TextDelta(text)
-
-    def _say_thinking(self) -> Iterator[AnswerEvent]:
-        if not self._has_said_thinking:
-            self._has_said_thinking = True
-            yield Progress(THINKING)
 
     def _fail(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
         self.is_over = True

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.models.answers import AnswerEvent, TextDelta
+from app.models.answers import AnswerEvent, Progress, TextDelta
 from app.services.large_json import PIECE_BYTES, Data, begins_long_text
 
 # A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is;
@@ -146,6 +146,31 @@ def mend(text: str) -> str:
     if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Answer:
+    """An answer that is being assembled from a stream.
+
+    `texts` counts the texts that came, with thoughts: what the deadlines look at. `is_closing`: what may still come is
+    not waited for long. `is_over`: nothing more is read. `has_read`: an event with data has come and could be read.
+    `is_readable`: so it is, or there was none.
+    """
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.is_closing = self.is_over = self.has_read = False
+        self.is_readable = True
+        self._pairs, self._think = PairJoiner(), ThinkFilter()
+        self._has_shown = self._has_said_thinking = False
+
+    def end_of_stream(self) -> Iterator[AnswerEvent]:
+        """The stream is over, or nothing more came after what closes it."""
+        raise NotImplementedError
+
+    def _say_thinking(self) -> Iterator[AnswerEvent]:
+        if not self._has_said_thinking:
+            self._has_said_thinking = True
+            yield Progress(THINKING)
 
 
 class PairJoiner:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Protocol
 
 import httpx
 
 from app.errors import RagBrokenStream, RagError, RagTimeout, RagUnavailable
-from app.models.answers import AnswerEvent
+from app.models.answers import AnswerEvent, TextDelta
 from app.observability.session_metrics import count_retry
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
-from app.services.streams import merge_texts
+from app.services.streams import PAUSE, Answer, merge_texts
+from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,17 @@ def sending(deadlines: Deadlines) -> Iterator[None]:
         raise RagUnavailable(f"the connection broke before the response: {error}") from error
 
 
+async def status_of(http: httpx.AsyncClient, url: str, headers: dict[str, str], seconds: float) -> int:
+    """What is answered to a request that asks nothing. Raises `RagError` if there is no answer."""
+    try:
+        async with asyncio.timeout(seconds), http.stream("GET", url, headers=headers) as response:
+            return response.status_code
+    except TimeoutError as error:
+        raise RagTimeout("no answer in time", "connect") from error
+    except httpx.HTTPError as error:
+        raise RagUnavailable(f"no connection: {error}") from error
+
+
 async def read_error(response: httpx.Response) -> bytes:
     """What stands in a reply that is no answer, as far as it can be read; closes it."""
     try:
@@ -115,22 +126,6 @@ def retry_after(response: httpx.Response) -> float:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
-
-
-class Answer(Protocol):
-    """An answer that is being assembled from a stream.
-
-    `texts` counts the texts that came, with thoughts. `is_closing`: what may still come is not waited for long.
-    `has_read`: an event with data has come and could be read. `is_readable`: so it is, or there was none.
-    """
-
-    texts: int
-    is_closing: bool
-    is_over: bool
-    is_readable: bool
-    has_read: bool
-
-    def end_of_stream(self) -> Iterator[AnswerEvent]: ...
 
 
 async def read_stream(
@@ -185,3 +180,29 @@ async def _read_chunk(chunks: AsyncIterator[bytes], answer: Answer, watch: Watch
         if answer.is_closing:
             return None
         raise RagBrokenStream(f"the stream broke: {error}") from error
+
+
+async def read_whole(
+    body: Body,
+    feed: Callable[[bytes], Iterable[AnswerEvent]],
+    deadlines: Deadlines,
+    *,
+    most_bytes: int,
+    piece_chars: int,
+) -> AsyncGenerator[AnswerEvent, None]:
+    """Read an answer that comes in one, and cut it."""
+    try:
+        async with asyncio.timeout_at(deadlines.at()):
+            data = await body.read(most_bytes)
+    except TimeoutError as error:
+        raise deadlines.error() from error
+    except httpx.HTTPError as error:
+        raise RagBrokenStream(f"the answer broke off: {error}") from error
+    for event in feed(data):
+        if event is PAUSE:
+            await asyncio.sleep(0)
+        elif isinstance(event, TextDelta):
+            async for piece in stream_answer(event.text, piece_chars):
+                yield TextDelta(piece)
+        else:
+            yield event
