@@ -18,42 +18,38 @@ class Ending:
     at: float
 
 
+@dataclass(slots=True)
 class Lifetime:
     """The clock of one session's life. All times are seconds of the session's clock.
 
-    `expires_at`: when the proof that let the client in is worth nothing any more.
+    `heard_at`: when the client, or an answer for it, showed that somebody is there. `expires_at`: when the proof that
+    let the client in is worth nothing any more.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._idle_seconds = settings.idle_seconds
-        self._drain_seconds = settings.drain_seconds
-        self._max_seconds = settings.max_session_seconds or math.inf
-        self._heard_at = 0.0
-        self._old_at = math.inf
-        self.expires_at = math.inf
-        self.ending: Ending | None = None
+    settings: Settings
+    heard_at: float = 0.0
+    old_at: float = math.inf
+    expires_at: float = math.inf
+    ending: Ending | None = None
 
     def begin(self, now: float) -> None:
-        self._heard_at = now
-        self._old_at = now + self._max_seconds
+        self.heard_at = now
+        self.old_at = now + (self.settings.max_session_seconds or math.inf)
 
-    def heard(self, now: float) -> None:
-        """The client, or an answer for it, shows that somebody is there."""
-        self._heard_at = now
+    @property
+    def idle_at(self) -> float:
+        return self.heard_at + self.settings.idle_seconds
 
     @property
     def due(self) -> float:
         if self.ending is not None:
             return self.ending.at
-        return min(self._heard_at + self._idle_seconds, self._old_at, self.expires_at)
-
-    def is_idle(self, now: float) -> bool:
-        return now >= self._heard_at + self._idle_seconds
+        return min(self.idle_at, self.old_at, self.expires_at)
 
     def ending_of_age(self, now: float) -> Ending | None:
         """What ends a session that is too old, or whose proof has expired; None before."""
         if now >= self.expires_at:
-            return Ending("token_expired", CloseCode.UNAUTHORIZED, now + self._drain_seconds)
-        if now >= self._old_at:
-            return Ending("too_old", CloseCode.RESTART, now + self._drain_seconds)
+            return Ending("token_expired", CloseCode.UNAUTHORIZED, now + self.settings.drain_seconds)
+        if now >= self.old_at:
+            return Ending("too_old", CloseCode.RESTART, now + self.settings.drain_seconds)
         return None

@@ -324,12 +324,7 @@ class AnswerFailure(Frame):
 
     @classmethod
     def of(cls, error: RagError) -> AnswerFailure:
-        return cls(
-            code=error.code,
-            retryable=error.retryable,
-            phase=error.phase,
-            retry_after_ms=error.retry_after_ms,
-        )
+        return cls(code=error.code, retryable=error.retryable, phase=error.phase, retry_after_ms=error.retry_after_ms)
 
 
 def _without_value(frame: Frame, *names: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from app.codes import ErrorCode
 from app.errors import ClientError
 from app.models.effects import Effect, LogBug, Send
-from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, NotResumed, ServerMessage, Stage, Status
+from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, ServerMessage, Stage, Status
 
 # The stages whose status says what will not be asked.
 TELLING: frozenset[Stage] = frozenset({"waiting_for_question", "analyzing", "instant_query", "idle"})
@@ -57,14 +57,9 @@ class Frames:
         return self.send(Error(session_id=self.session_id, seq=self.seq + 1, code=code, message=message, **fields))
 
     def refusal(self, error: ClientError) -> Send:
-        return self.error(
-            error.code,
-            error.message,
-            details=error.details,
-            id=error.message_id,
-            retry_after_ms=error.retry_after_ms,
-            retryable=error.retry_after_ms is not None,
-        )
+        wait, message_id = error.retry_after_ms, error.message_id
+        told = {"details": error.details, "id": message_id, "retry_after_ms": wait, "retryable": wait is not None}
+        return self.error(error.code, error.message, **told)
 
     def ack(self, message: ClientMessage, details: Details | None) -> Send:
         return self.send(
@@ -78,27 +73,5 @@ class Frames:
             )
         )
 
-    def connected(self, resume_token: str | None, not_resumed: NotResumed | None) -> Send:
-        return self.send(
-            Ack(
-                session_id=self.session_id,
-                seq=self.seq + 1,
-                message="connected",
-                protocol="1",
-                resumed=None if not_resumed is None else False,
-                resume_token=resume_token,
-                reason=not_resumed,
-            )
-        )
-
-    def resumed(self, session_id: str | None, last_seq: int, resume_token: str) -> Ack:
-        """The greeting of a client that came back: it has no number of its own."""
-        return Ack(
-            session_id=session_id or self.session_id,
-            seq=last_seq,
-            message="connected",
-            protocol="1",
-            resumed=True,
-            resume_token=resume_token,
-            newest_seq=self.seq,
-        )
+    def greeting(self, seq: int, session_id: str | None = None, **fields: Any) -> Ack:
+        return Ack(session_id=session_id or self.session_id, seq=seq, message="connected", protocol="1", **fields)

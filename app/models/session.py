@@ -105,16 +105,20 @@ class SessionState:
     ) -> list[Effect]:
         """Begin; `not_resumed` says why a client that came back gets this new session."""
         self._life.begin(now)
-        greeting = self._frames.connected(resume_token, not_resumed)
-        return [greeting, self._frames.status("listening", note="Send asr_chunk messages.")]
+        resumed = None if not_resumed is None else False
+        greeting = self._frames.greeting(
+            self._frames.seq + 1, resumed=resumed, resume_token=resume_token, reason=not_resumed
+        )
+        return [self._frames.send(greeting), self._frames.status("listening", note="Send asr_chunk messages.")]
 
     def resume(self, session_id: str | None, last_seq: int, resume_token: str, now: float) -> Ack:
         """Greet the client that came back. What it has missed is sent as it was: this frame counts for nothing.
 
         `session_id` is the name that the session had when it made the frame `last_seq`, by default that of now.
         """
-        self._life.heard(now)
-        return self._frames.resumed(session_id, last_seq, resume_token)
+        self._life.heard_at = now
+        told = {"resume_token": resume_token, "newest_seq": self._frames.seq}
+        return self._frames.greeting(last_seq, session_id, resumed=True, **told)
 
     def expire_at(self, time: float) -> None:
         """When the proof of who the client is will have expired."""
@@ -122,7 +126,7 @@ class SessionState:
 
     def refuse(self, error: ClientError, now: float) -> list[Effect]:
         """Answer a message that could not be taken; nothing else changes."""
-        self._life.heard(now)
+        self._life.heard_at = now
         return [self._frames.refusal(error)]
 
     def too_slow(self) -> list[Send]:
@@ -140,7 +144,7 @@ class SessionState:
 
     def receive(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
         """Take a message; `details` tells which of its fields could not be taken as they came."""
-        self._life.heard(now)
+        self._life.heard_at = now
         message, details = _bounded(message, details, self._settings.segment_max_chars)
         effects: list[Effect] = []
         if message.session_id is not None and message.session_id != self.session_id:
@@ -192,10 +196,10 @@ class SessionState:
             return self._end(ending, now) if now >= ending.at else []
         if (ending := self._life.ending_of_age(now)) is not None:
             return self.wind_down(ending, now)
-        if not self._life.is_idle(now):
+        if now < self._life.idle_at:
             return []
         if self.query is not None:
-            self._life.heard(now)  # who waits for an answer, or reads one, is there
+            self._life.heard_at = now  # who waits for an answer, or reads one, is there
             return []
         error = self._frames.error(ErrorCode.IDLE_TIMEOUT, "Nothing was heard for a long time.", retryable=True)
         return [error, *self._end(Ending("idle_timeout", CloseCode.IDLE_TIMEOUT, now), now)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -79,22 +78,22 @@ class Segment:
         return self.speaker == speaker or None in (self.speaker, speaker)
 
 
+@dataclass(slots=True)
 class Transcript:
     """The segments since the last asked question, in the order they were said.
 
     Of each speaker's, at most `limit` characters are kept, joined: whole segments, the oldest of which drop first; the
-    newest always stays. Finals of a speaker at most `merge_seconds` apart may be one utterance.
+    newest always stays. Finals of a speaker at most `merge_seconds` apart may be one utterance. `gone` and `finals`
+    know a repetition, `crowded_out` what had to go when the newest was put in place.
     """
 
-    def __init__(self, limit: int, merge_seconds: float, stale_seconds: float) -> None:
-        self.segments: list[Segment] = []
-        self._limit = limit
-        self._merge_seconds = merge_seconds
-        self._stale_seconds = stale_seconds
-        self._gone: OrderedDict[str | int, Segment] = OrderedDict()
-        self._finals: deque[Segment] = deque(maxlen=REMEMBERED_FINALS)
-        self.crowded_out: list[Segment] = []
-        """What had to go when the newest was put in place."""
+    limit: int
+    merge_seconds: float
+    stale_seconds: float
+    segments: list[Segment] = field(default_factory=list)
+    gone: dict[str | int, Segment] = field(default_factory=dict)
+    finals: list[Segment] = field(default_factory=list)
+    crowded_out: list[Segment] = field(default_factory=list)
 
     def put(self, segment: Segment) -> tuple[Placement, Segment]:
         """Place a segment; return how, and the older segment it has to do with (else itself)."""
@@ -117,16 +116,16 @@ class Transcript:
             for known in self.segments:
                 if known.segment_id == segment.segment_id and known.may_be_said_by(segment.speaker):
                     return known
-            gone = self._gone.get(segment.segment_id)
+            gone = self.gone.get(segment.segment_id)
             if gone is not None and gone.may_be_said_by(segment.speaker):
                 return gone
-        mine = [known for known in self._finals if known.speaker == segment.speaker]
+        mine = [known for known in self.finals if known.speaker == segment.speaker]
         for known in reversed(mine):
             if segment.segment_id is not None and not known.is_provisional:
                 continue  # its id says that it is another one
             is_late_final = known.is_provisional and not segment.is_provisional
             is_recent = segment.heard_at - known.heard_at <= (
-                LATE_FINAL_SECONDS if is_late_final else self._merge_seconds
+                LATE_FINAL_SECONDS if is_late_final else self.merge_seconds
             )
             is_newest = known is mine[-1]
             if is_recent and (segment.words == known.words or (is_newest and extends(segment.words, known.words))):
@@ -136,9 +135,9 @@ class Transcript:
     def recalls(self, text: str, speaker: Speaker, now: float) -> bool:
         """Whether a partial only says what was heard just before: it came late, or is sent again and again."""
         words = plain(text)
-        for known in self._finals:
+        for known in self.finals:
             # What was taken from a partial is as old as its last word.
-            limit = self._merge_seconds + (self._stale_seconds if known.is_provisional else 0)
+            limit = self.merge_seconds + (self.stale_seconds if known.is_provisional else 0)
             last = max(known.heard_at, known.recalled_at)
             if known.may_be_said_by(speaker) and now - last <= limit and holds(known.words, words):
                 known.recalled_at = now
@@ -147,7 +146,7 @@ class Transcript:
 
     def append(self, segment: Segment) -> None:
         kept = self.with_(segment)
-        self._finals.append(segment)
+        self.finals = [*self.finals, segment][-REMEMBERED_FINALS:]
         self.segments.append(segment)
         speakers = list(dict.fromkeys(known.speaker for known in reversed(self.segments)))
         self.crowded_out = [known for known in self.of(segment.speaker) if known not in kept]
@@ -157,7 +156,7 @@ class Transcript:
     def with_(self, segment: Segment) -> list[Segment]:
         """What this speaker's segments would be with one more."""
         mine = [*self.of(segment.speaker), segment]
-        while len(mine) > 1 and len(join(mine)) > self._limit:
+        while len(mine) > 1 and len(join(mine)) > self.limit:
             # The oldest first, but what asks and waits for its turn after all the talk around it.
             del mine[next((index for index, known in enumerate(mine[:-1]) if known.asks is None), 0)]
         return mine
@@ -165,8 +164,7 @@ class Transcript:
     def replace(self, older: Segment, segment: Segment) -> None:
         """Put a corrected or longer version in the place of a segment."""
         self.segments = [segment if known is older else known for known in self.segments]
-        finals = (segment if known is older else known for known in self._finals)
-        self._finals = deque(finals, maxlen=REMEMBERED_FINALS)
+        self.finals = [segment if known is older else known for known in self.finals]
 
     def of(self, *speakers: Speaker) -> list[Segment]:
         return [segment for segment in self.segments if segment.speaker in speakers]
@@ -175,7 +173,7 @@ class Transcript:
         """The same speaker's final just before, if it is near enough to belong to it."""
         mine = self.of(segment.speaker)
         index = mine.index(segment)
-        if index == 0 or segment.heard_at - mine[index - 1].heard_at > self._merge_seconds:
+        if index == 0 or segment.heard_at - mine[index - 1].heard_at > self.merge_seconds:
             return None
         return mine[index - 1]
 
@@ -184,14 +182,14 @@ class Transcript:
         for segment in [known for known in segments if known in self.segments]:
             self.segments.remove(segment)
             if segment.segment_id is not None:
-                self._gone[segment.segment_id] = segment
-                self._gone.move_to_end(segment.segment_id)
+                self.gone.pop(segment.segment_id, None)
+                self.gone[segment.segment_id] = segment
                 self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        size = sum(len(segment.text) for segment in self._gone.values())
-        while len(self._gone) > REMEMBERED_IDS or (size > REMEMBERED_CHARS and len(self._gone) > 1):
-            size -= len(self._gone.popitem(last=False)[1].text)
+        size = sum(len(segment.text) for segment in self.gone.values())
+        while len(self.gone) > REMEMBERED_IDS or (size > REMEMBERED_CHARS and len(self.gone) > 1):
+            size -= len(self.gone.pop(next(iter(self.gone))).text)
 
     def put_back(self, segments: list[Segment]) -> None:
         """Undo the `drop` of segments that were asked: they are said again, as one question with what follows."""
