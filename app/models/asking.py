@@ -102,9 +102,6 @@ class Questions:
         """Ask it with the talk before it."""
         return self._ask_heard(ask, self.listener.take_question(ask), now)
 
-    def ask_instead(self, ask: Ask, now: float) -> list[Effect]:
-        return [*self.interrupt("new_question", now), *self.ask(ask, now)]
-
     def ask_further(self, ask: Ask, now: float) -> list[Effect]:
         """Ask what is on its way once more, with what has been added to it."""
         segments = self.listener.take(ask.speaker, *(segment.speaker for segment in self.unanswered))

@@ -115,14 +115,12 @@ CLIENT_TYPES: tuple[str, ...] = tuple(frame.model_fields["type"].default for fra
 
 _CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
-
 _NOT_JSON = frozenset({"json_invalid", "string_unicode"})
 
 # A pair of surrogates, half of one, or any other escape: in this order, an escaped backslash begins nothing.
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
-
 
 # Without these a message means something else, or nothing. All other fields only say more about it.
 _NEEDED = frozenset({"type", "text", "is_final", "action", "session_id"})

@@ -9,7 +9,8 @@ from typing import Any
 from app.codes import ErrorCode
 from app.errors import ClientError
 from app.models.effects import Effect, LogBug, Send
-from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, ServerMessage, Stage, Status
+from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, ServerMessage, Stage, Status, VerdictNote
+from app.models.verdicts import Verdict
 
 # The stages whose status says what will not be asked.
 TELLING: frozenset[Stage] = frozenset({"waiting_for_question", "analyzing", "instant_query", "idle"})
@@ -50,8 +51,11 @@ class Frames:
         text = "Something went wrong in the service; the session goes on."
         return [LogBug(bug), self.error(ErrorCode.INTERNAL_ERROR, text)]
 
-    def waiting(self, reason: str, note: str, **fields: Any) -> Send:
-        return self.status("waiting_for_question", reason=reason, note=note, **fields)
+    def waiting(
+        self, reason: str, note: str, verdict: Verdict | None, seconds: float = 0.0, question: str | None = None
+    ) -> Send:
+        told = verdict and VerdictNote.of(verdict, seconds)
+        return self.status("waiting_for_question", reason=reason, note=note, verdict=told, question=question)
 
     def error(self, code: ErrorCode, message: str, **fields: Any) -> Send:
         return self.send(Error(session_id=self.session_id, seq=self.seq + 1, code=code, message=message, **fields))

@@ -14,17 +14,7 @@ from app.models.asking import Asker, Questions
 from app.models.effects import CancelQuery, Close, Effect, Send
 from app.models.lifetime import Ending, Lifetime
 from app.models.listening import Ask, Decision, Guess, Judge, Keep, Listener, Wait, Wishes
-from app.models.messages import (
-    Ack,
-    AsrChunk,
-    ClientMessage,
-    Configure,
-    Control,
-    Details,
-    Keepalive,
-    NotResumed,
-    VerdictNote,
-)
+from app.models.messages import Ack, AsrChunk, ClientMessage, Configure, Control, Details, Keepalive, NotResumed
 from app.models.numbering import Frames
 from app.models.queries import MAX_ASKED_CHARS, RunningQuery
 from app.models.speculation import Early
@@ -38,20 +28,16 @@ def _said(text: str) -> str:
     return text if text.isascii() or compared(text).strip() else ""
 
 
-def _bounded(
-    message: ClientMessage, details: Details | None, segment_max_chars: int
-) -> tuple[ClientMessage, Details | None]:
-    """The message with as much text as is kept of one, and what has become of it."""
+def _bounded(message: ClientMessage, segment_max_chars: int) -> ClientMessage:
+    """The message with as much text as is kept of one."""
     match message:
         case AsrChunk(text=text):
             limit = segment_max_chars
         case Control(text=str(text)):
             limit = MAX_ASKED_CHARS
         case _:
-            return message, details
-    if len(text) <= limit:
-        return message, details
-    return message.model_copy(update={"text": ending(text, limit)}), {**(details or {}), "text": "cut"}
+            return message
+    return message if len(text) <= limit else message.model_copy(update={"text": ending(text, limit)})
 
 
 class SessionState:
@@ -145,7 +131,9 @@ class SessionState:
     def receive(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
         """Take a message; `details` tells which of its fields could not be taken as they came."""
         self._life.heard_at = now
-        message, details = _bounded(message, details, self._settings.segment_max_chars)
+        bounded = _bounded(message, self._settings.segment_max_chars)
+        if bounded is not message:
+            message, details = bounded, {**(details or {}), "text": "cut"}
         effects: list[Effect] = []
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._questions.interrupt("session_switched", now)
@@ -259,9 +247,9 @@ class SessionState:
     def _follow(self, decision: Decision, now: float) -> list[Effect]:
         match decision:
             case Keep(reason, note, verdict):
-                return [self._frames.waiting(reason, note, verdict=verdict and VerdictNote.of(verdict))]
+                return [self._frames.waiting(reason, note, verdict)]
             case Wait(verdict, seconds, reason):
-                return [self._frames.waiting(reason, "This may go on.", verdict=VerdictNote.of(verdict, seconds))]
+                return [self._frames.waiting(reason, "This may go on.", verdict, seconds)]
             case Ask():
                 return self._decide(decision, now)
             case Guess():
@@ -279,17 +267,15 @@ class SessionState:
             return []
         if self.query is None:
             return self._questions.ask(ask, now)
-        told = VerdictNote.of(ask.verdict)
         match self._wishes.on_new_question:
             case "queue":
-                shown = self._questions.queue(ask)
-                note = "Asked after the running answer."
-                return [self._frames.waiting("answer_in_progress", note, question=shown, verdict=told)]
+                shown, note = self._questions.queue(ask), "Asked after the running answer."
+                return [self._frames.waiting("answer_in_progress", note, ask.verdict, question=shown)]
             case "interrupt":
-                return self._questions.ask_instead(ask, now)
+                return [*self._questions.interrupt("new_question", now), *self._questions.ask(ask, now)]
             case "ignore":
                 self._listener.ignore(ask)
-                return [self._frames.waiting("answer_in_progress", "Ignored: an answer is running.", verdict=told)]
+                return [self._frames.waiting("answer_in_progress", "Ignored: an answer is running.", ask.verdict)]
             case mode:
                 assert_never(mode)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed
 from app.models.answers import (
-    SNIPPET_CHARS,
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
@@ -32,6 +31,7 @@ from app.services.streams import (
     object_in,
     plain,
     raw_text_in,
+    source_of,
     text_in,
 )
 
@@ -320,11 +320,11 @@ def _sources(resources: object) -> Iterator[Source]:
     if not isinstance(resources, list):
         return
     for number, item in enumerate((item for item in resources if isinstance(item, dict)), start=1):
-        position, score = item.get("position"), item.get("score")
-        yield Source(
-            position=position if isinstance(position, int) and is_plain(position) else number,
-            title=text_in(item, "document_name") or text_in(item, "title"),
-            source=text_in(item, "dataset_name"),
-            score=score if isinstance(score, int | float) and is_plain(score) else None,
-            snippet=text_in(item, "content")[:SNIPPET_CHARS],
+        position = item.get("position")
+        yield source_of(
+            position if isinstance(position, int) and is_plain(position) else number,
+            text_in(item, "document_name") or text_in(item, "title"),
+            text_in(item, "dataset_name"),
+            item.get("score"),
+            text_in(item, "content"),
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed, RagRejected
-from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Progress, Source, TextDelta
+from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.large_json import Data, read_json
 from app.services.streams import (
     MAX_CODE_CHARS,
@@ -19,6 +19,7 @@ from app.services.streams import (
     mend,
     object_in,
     raw_text_in,
+    source_of,
     text_in,
 )
 
@@ -227,23 +228,16 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
         yield from (item for item in value if isinstance(item, dict))
 
 
-def _source(position: int, title: str, source: str, score: object, snippet: str) -> Source:
+def _score(score: object) -> object:
     if isinstance(score, list):  # newer versions of FastGPT
-        score = next((each.get("value") for each in score if isinstance(each, dict)), None)
-    is_score = isinstance(score, int | float) and not isinstance(score, bool) and is_plain(score)
-    return Source(
-        position=position,
-        title=title,
-        source=source,
-        score=float(score) if is_score and isinstance(score, int | float) else None,
-        snippet=snippet[:SNIPPET_CHARS],
-    )
+        return next((each.get("value") for each in score if isinstance(each, dict)), None)
+    return score
 
 
 def _referenced(reference: object) -> list[Source]:
     """RAGFlow's sources, in the last chunk."""
     return [
-        _source(
+        source_of(
             number,
             text_in(item, "document_name"),
             text_in(item, "url") or text_in(item, "document_id"),
@@ -258,11 +252,11 @@ def _quoted(nodes: object) -> list[Source]:
     """FastGPT's sources, in the nodes of its workflow."""
     quotes = [quote for node in _objects(nodes) for quote in _objects(node.get("quoteList"))]
     return [
-        _source(
+        source_of(
             number,
             text_in(quote, "sourceName"),
             text_in(quote, "sourceId"),
-            quote.get("score"),
+            _score(quote.get("score")),
             f"{text_in(quote, 'q')}\n{text_in(quote, 'a')}".strip(),
         )
         for number, quote in enumerate(quotes, start=1)
@@ -281,5 +275,5 @@ def _found(sources: object) -> list[Source]:
             score = distances[at] if isinstance(distances, list) and at < len(distances) else None
             title = text_in(meta, "name") or text_in(object_in(item, "source"), "name")
             snippet = mend(text) if isinstance(text, str) else ""
-            found.append(_source(len(found) + 1, title, text_in(meta, "source"), score, snippet))
+            found.append(source_of(len(found) + 1, title, text_in(meta, "source"), score, snippet))
     return found

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.models.answers import AnswerEvent, Progress, TextDelta
+from app.models.answers import SNIPPET_CHARS, AnswerEvent, Progress, Source, TextDelta
 from app.services.large_json import PIECE_BYTES, Data, begins_long_text
 
 # A node's output is one line and can reach megabytes. Of more than this only the head is kept, which says what it is;
@@ -265,6 +265,11 @@ def object_in(event: dict[str, Any], key: str) -> dict[str, Any]:
 def is_plain(value: object) -> bool:
     """Whether JSON has this number: an oddity beside the answer must not spoil the answer."""
     return not isinstance(value, int | float) or -1e300 < value < 1e300
+
+
+def source_of(position: int, title: str, source: str, score: object, snippet: str) -> Source:
+    known = float(score) if isinstance(score, int | float) and type(score) is not bool and is_plain(score) else None
+    return Source(position=position, title=title, source=source, score=known, snippet=snippet[:SNIPPET_CHARS])
 
 
 def plain(value: Any, depth: int = MAX_USAGE_DEPTH) -> Any:
