@@ -21,8 +21,7 @@ from app.models.verdicts import Verdict
 
 @dataclass(slots=True)
 class Asker:
-    """Who asks, whatever else is forgotten: `user_prefix` and the session's name, with these inputs,
-    of which a client cannot change the fixed ones.
+    """Who asks, whatever else is forgotten: `user_prefix` and the session's name, with inputs beyond the client's.
 
     `key` makes query ids unique beyond this session, `count` within it. `is_stateless`: the provider remembers nothing
     of a conversation, so a question may be taken back.
@@ -32,11 +31,7 @@ class Asker:
     is_stateless: bool
     user_prefix: str
     fixed_inputs: Mapping[str, Any]
-    inputs: Mapping[str, Any]
     count: int = 0
-
-    def take(self, inputs: Mapping[str, Any]) -> None:
-        self.inputs = {**inputs, **self.fixed_inputs}
 
 
 @dataclass(slots=True)
@@ -180,7 +175,7 @@ class Questions:
             user=f"{self.asker.user_prefix}ws-user-{self.frames.session_id}",
             conversation_id=self.answers.conversation_id,
             context=query.asked.context,
-            inputs=self.asker.inputs,
+            inputs={**(self.listener.wishes.inputs or {}), **self.asker.fixed_inputs},
             history=self.answers.history,
         )
         return StartQuery(query.query_id, question)

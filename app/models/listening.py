@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from app.config import Settings
-from app.models.messages import AsrChunk, Configure, OnNewQuestion
+from app.models.messages import AsrChunk, Configure
 from app.models.transcript import MAX_SPEAKERS, Segment, Speaker, Transcript, extends, join, plain
 from app.models.verdicts import Verdict
 
@@ -60,27 +60,6 @@ Decision = Keep | Wait | Ask | Guess
 
 
 @dataclass(slots=True)
-class Wishes:
-    """What the client has configured, if it `is_set`. `speakers`: whose questions count, None for all."""
-
-    on_new_question: OnNewQuestion
-    auto_detect: bool = True
-    speakers: frozenset[str] | None = None
-    is_set: bool = False
-
-    def take(self, message: Configure) -> None:
-        self.is_set = True
-        self.on_new_question = message.on_new_question or self.on_new_question
-        if message.auto_detect is not None:
-            self.auto_detect = message.auto_detect
-        if message.speakers is not None:
-            self.speakers = frozenset(message.speakers) or None
-
-    def count(self, speaker: Speaker) -> bool:
-        return self.speakers is None or speaker in self.speakers
-
-
-@dataclass(slots=True)
 class _Waiting:
     first: Segment
     verdict: Verdict
@@ -110,10 +89,13 @@ def _same_id(one: Segment, other: Segment) -> bool:
 
 @dataclass(slots=True)
 class Listener:
-    """All that is heard in one session. Times are seconds of one clock."""
+    """All that is heard in one session. Times are seconds of one clock.
+
+    `wishes` is what the client has configured, all its messages in one.
+    """
 
     settings: Settings
-    wishes: Wishes
+    wishes: Configure
     judge: Judge
     transcript: Transcript = field(init=False)
     last_final: Segment | None = None
@@ -219,10 +201,13 @@ class Listener:
         self.transcript.drop(segments)
         return segments
 
+    def _counts(self, speaker: Speaker) -> bool:
+        return not self.wishes.speakers or speaker in self.wishes.speakers
+
     def _guess(self, partial: Partial) -> Guess | None:
         chunk, was_weighed = partial.chunk, partial.was_weighed
         partial.was_weighed = True
-        if was_weighed or not self.wishes.auto_detect or not self.wishes.count(chunk.speaker):
+        if was_weighed or self.wishes.auto_detect is False or not self._counts(chunk.speaker):
             return None
         verdict = self.judge(partial.text, chunk.language)
         is_sure = verdict.is_complete and verdict.confidence >= SURE
@@ -248,11 +233,11 @@ class Listener:
             self.transcript.replace(older, segment)
         elif placement == "extended":
             self.transcript.append(segment)  # its answer has begun: this is a question of its own
-        if not self.wishes.count(segment.speaker):
+        if not self._counts(segment.speaker):
             return Keep("other_speaker", "Questions of this speaker do not count.")
         if placement != "replaced" or older is self.last_final:
             self.last_final = segment
-        if not self.wishes.auto_detect:
+        if self.wishes.auto_detect is False:
             return Keep("auto_detect_off", "Questions are only asked by instant_query.")
         if chunk.confidence is not None and chunk.confidence < self.settings.min_confidence:
             return Keep("low_confidence", "The recogniser is not sure of these words.")

@@ -77,5 +77,5 @@ class Frames:
             )
         )
 
-    def greeting(self, seq: int, session_id: str | None = None, **fields: Any) -> Ack:
+    def greeting(self, seq: int, session_id: str | None = None, /, **fields: Any) -> Ack:
         return Ack(session_id=session_id or self.session_id, seq=seq, message="connected", protocol="1", **fields)

@@ -13,7 +13,7 @@ from app.models.answers import AnswerEvent
 from app.models.asking import Asker, Questions
 from app.models.effects import CancelQuery, Close, Effect, Send
 from app.models.lifetime import Ending, Lifetime
-from app.models.listening import Ask, Decision, Guess, Judge, Keep, Listener, Wait, Wishes
+from app.models.listening import Ask, Decision, Guess, Judge, Keep, Listener, Wait
 from app.models.messages import Ack, AsrChunk, ClientMessage, Configure, Control, Details, Keepalive, NotResumed
 from app.models.numbering import Frames
 from app.models.queries import MAX_ASKED_CHARS, RunningQuery
@@ -59,9 +59,9 @@ class SessionState:
     ) -> None:
         self._settings = settings
         self._judge = judge
-        self._asker = Asker(key, is_stateless, user_prefix, fixed_inputs or {}, fixed_inputs or {})
+        self._asker = Asker(key, is_stateless, user_prefix, fixed_inputs or {})
         self._life = Lifetime(settings)
-        self._wishes = Wishes(settings.on_new_question)
+        self._wishes = Configure()
         self._begin(session_id)
 
     def _begin(self, session_id: str) -> None:
@@ -91,10 +91,8 @@ class SessionState:
     ) -> list[Effect]:
         """Begin; `not_resumed` says why a client that came back gets this new session."""
         self._life.begin(now)
-        resumed = None if not_resumed is None else False
-        greeting = self._frames.greeting(
-            self._frames.seq + 1, resumed=resumed, resume_token=resume_token, reason=not_resumed
-        )
+        told = {"resumed": None if not_resumed is None else False, "resume_token": resume_token, "reason": not_resumed}
+        greeting = self._frames.greeting(self._frames.seq + 1, **told)
         return [self._frames.send(greeting), self._frames.status("listening", note="Send asr_chunk messages.")]
 
     def resume(self, session_id: str | None, last_seq: int, resume_token: str, now: float) -> Ack:
@@ -148,15 +146,17 @@ class SessionState:
             case Control():
                 yield self._control(message, now)
             case Configure():
-                self._wishes.take(message)
-                if message.auto_detect is False:
-                    self._listener.give_up()
-                if message.inputs is not None:
-                    self._asker.take(message.inputs)
+                self._configure(message)
             case Keepalive():
                 pass
             case _:
                 assert_never(message)
+
+    def _configure(self, message: Configure) -> None:
+        known = {name: value for name, value in self._wishes if getattr(message, name) is None}
+        self._wishes = self._listener.wishes = message.model_copy(update=known)
+        if message.auto_detect is False:
+            self._listener.give_up()
 
     # The end
 
@@ -168,7 +168,7 @@ class SessionState:
     def is_blank(self) -> bool:
         """Nothing final was heard, asked or set: who comes back misses nothing in a new session."""
         is_heard = self._listener.last_final is not None
-        return not (is_heard or self._asker.count or self._wishes.is_set or self._paused)
+        return not (is_heard or self._asker.count or self._paused or self._wishes != Configure())
 
     def wind_down(self, ending: Ending, now: float) -> list[Effect]:
         """Take no more questions, let the running answer finish until `ending.at`, and close."""
@@ -267,7 +267,7 @@ class SessionState:
             return []
         if self.query is None:
             return self._questions.ask(ask, now)
-        match self._wishes.on_new_question:
+        match self._wishes.on_new_question or self._settings.on_new_question:
             case "queue":
                 shown, note = self._questions.queue(ask), "Asked after the running answer."
                 return [self._frames.waiting("answer_in_progress", note, ask.verdict, question=shown)]
@@ -328,19 +328,19 @@ class SessionState:
 
     def answer_event(self, query_id: str, event: AnswerEvent, now: float) -> list[Effect]:
         """Take one event of a query; those of a query that is no longer running change nothing."""
-        if self._early.holds(query_id):
+        if self._early.running is not None and self._early.holds(query_id):
             return self._early.hold(event, now)
-        return self._go_on(self._answers.take_event(query_id, event, now), now)
+        effects = self._answers.take_event(query_id, event, now)
+        return effects if not effects or self._answers.query is not None else effects + self._go_on(now)
 
     def answer_failed(self, query_id: str, error: RagError, now: float) -> list[Effect]:
         """End a query that has no answer, or no more of it."""
         if self._early.holds(query_id):
             self._early.take()  # the final will ask again
-        return self._go_on(self._answers.take_failure(query_id, error, now), now)
+        effects = self._answers.take_failure(query_id, error, now)
+        return effects and effects + self._go_on(now)
 
-    def _go_on(self, effects: list[Effect], now: float) -> list[Effect]:
+    def _go_on(self, now: float) -> list[Effect]:
         """With the end of an answer comes what waited for it."""
-        if not effects or self._answers.query is not None:
-            return effects
         ending = self._life.ending
-        return effects + (self._ask_pending(now) if ending is None else self._end(ending, now))
+        return self._ask_pending(now) if ending is None else self._end(ending, now)

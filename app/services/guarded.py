@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
 
 from app.errors import RagBrokenStream, RagError, RagFailed
@@ -46,14 +47,9 @@ class GuardedProvider:
 
     def with_fallback_of(self, other: GuardedProvider) -> GuardedProvider:
         """This provider with the fallback of another one, which stays that one's to close."""
-        return GuardedProvider(
-            self._first,
-            self.breaker,
-            other._fallback,
-            name=self.name,
-            fallback_name=other._fallback_name,
-            clock=self._clock,
-        )
+        own = copy(self)
+        own._fallback, own._fallback_name = other._fallback, other._fallback_name
+        return own
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
