@@ -107,9 +107,7 @@ AnswerEvent = ConversationNamed | Progress | TextDelta | TextReplaced | AnswerEn
 # What of an answer is no text is bounded: the frame that carries it has to be read by clients that take 1 MiB.
 MAX_NOTE_CHARS = 500
 MAX_SOURCES = 50
-MAX_TITLE_CHARS = 300
-MAX_ADDRESS_CHARS = 2_000
-MAX_SNIPPET_CHARS = 2_000
+MAX_SOURCE_CHARS = {"title": 300, "source": 2_000, "snippet": 2_000}
 SNIPPET_CHARS = 300  # as the providers of the house quote
 MAX_SOURCES_BYTES = 96 * 1024
 MAX_USAGE_BYTES = 16 * 1024
@@ -120,13 +118,7 @@ def bounded_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     kept: list[Source] = []
     size = 0
     for source in sources[:MAX_SOURCES]:
-        short = source.model_copy(
-            update={
-                "title": source.title[:MAX_TITLE_CHARS],
-                "source": source.source[:MAX_ADDRESS_CHARS],
-                "snippet": source.snippet[:MAX_SNIPPET_CHARS],
-            }
-        )
+        short = source.model_copy(update={name: getattr(source, name)[:n] for name, n in MAX_SOURCE_CHARS.items()})
         size += len(short.model_dump_json().encode())
         if size > MAX_SOURCES_BYTES:
             break

@@ -128,7 +128,7 @@ class Questions:
     def ask_early(self, guess: Guess, now: float) -> list[Effect]:
         """Begin on a partial, unless a guess that is taken back would stay in the provider's memory."""
         forgets = self.asker.is_stateless or self.answers.conversation_id is None
-        if self.answers.query is not None or self.pending or not forgets or not self.early.is_free:
+        if self.answers.query is not None or self.pending or not forgets or not self.early.may_begin():
             return []
         query = self._new_query(self._phrase(guess.segments, guess.verdict), now)
         self.early.begin(query, guess)

@@ -290,7 +290,7 @@ class SessionState:
                 return [*effects, self._frames.status("paused", note="Chunks are ignored until resume.")]
             case "resume":
                 self._paused = False
-                return [self._frames.status("listening", note="Listening again."), *self._ask_pending(now)]
+                return [self._frames.status("listening", note="Listening again."), *self._questions.ask_pending(now)]
             case "cancel":
                 self._questions.give_up()
                 return [*self._questions.interrupt("cancelled", now), self._frames.status("idle", reason="cancelled")]
@@ -304,9 +304,6 @@ class SessionState:
                 return self._instant_query(message, now)
             case action:
                 assert_never(action)
-
-    def _ask_pending(self, now: float) -> list[Effect]:
-        return [] if self._paused else self._questions.ask_pending(now)
 
     def _instant_query(self, message: Control, now: float) -> list[Effect]:
         if self._life.ending is not None:
@@ -342,5 +339,6 @@ class SessionState:
 
     def _go_on(self, now: float) -> list[Effect]:
         """With the end of an answer comes what waited for it."""
-        ending = self._life.ending
-        return self._ask_pending(now) if ending is None else self._end(ending, now)
+        if (ending := self._life.ending) is not None:
+            return self._end(ending, now)
+        return [] if self._paused else self._questions.ask_pending(now)

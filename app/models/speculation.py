@@ -31,8 +31,7 @@ class Early:
     running: Speculation | None = None
     count: int = 0
 
-    @property
-    def is_free(self) -> bool:
+    def may_begin(self) -> bool:
         return self.running is None and self.count < MAX_SPECULATIONS
 
     def begin(self, query: RunningQuery, guess: Guess) -> None:

@@ -104,9 +104,8 @@ class DifyClient:
             if run.is_stream:
                 events = self._read_stream(run, deadlines)
             elif content_type.startswith("application/json"):
-                body, feed = run.body, run.answer.feed_blocking
-                chars = settings.answer_chunk_chars
-                events = read_whole(body, feed, deadlines, most_bytes=MAX_TEXT_BYTES, piece_chars=chars)
+                feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
+                events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)
             else:
                 raise RagUnavailable(f"200 with content type {content_type or 'none'}: not Dify's answer")
             async with aclosing(events):

@@ -183,32 +183,25 @@ class OpenAiClient:
 
     # Reading
 
-    async def _read(
+    def _read(
         self, response: httpx.Response, answer: OpenAiAnswer, deadlines: Deadlines
     ) -> AsyncGenerator[AnswerEvent, None]:
         content_type = response.headers.get("content-type", "").lower()
-        body = Body(response)
+        body, parser = Body(response), SseParser()
+
+        async def feed(chunk: bytes, events: list[AnswerEvent]) -> None:
+            for data, name in parser.feed(chunk):
+                events.extend(answer.feed(data, name))
+                if answer.is_over:
+                    return
+
         if content_type.startswith("text/event-stream"):
-            parser = SseParser()
-
-            async def feed(chunk: bytes, events: list[AnswerEvent]) -> None:
-                for data, name in parser.feed(chunk):
-                    events.extend(answer.feed(data, name))
-                    if answer.is_over:
-                        return
-
-            async with aclosing(read_stream(answer, feed, body.chunks(), deadlines, life_counts=True)) as events:
-                async for event in events:
-                    yield event
-        elif content_type.startswith("application/json"):
-            chars = self._settings.answer_chunk_chars
-            whole = read_whole(body, answer.feed_whole, deadlines, most_bytes=MAX_WHOLE_BYTES, piece_chars=chars)
-            async for event in whole:
-                yield event
-        else:
-            raise RagUnavailable(
-                f"200 with content type {content_type or 'none'}: is OPENAI_BASE_URL that of the API (often …/v1)?"
-            )
+            return read_stream(answer, feed, body.chunks(), deadlines, life_counts=True)
+        if content_type.startswith("application/json"):
+            return read_whole(body, answer.feed_whole, deadlines, MAX_WHOLE_BYTES, self._settings.answer_chunk_chars)
+        raise RagUnavailable(
+            f"200 with content type {content_type or 'none'}: is OPENAI_BASE_URL that of the API (often …/v1)?"
+        )
 
 
 class _Misunderstood(RagRejected):

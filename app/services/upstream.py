@@ -183,12 +183,7 @@ async def _read_chunk(chunks: AsyncIterator[bytes], answer: Answer, watch: Watch
 
 
 async def read_whole(
-    body: Body,
-    feed: Callable[[bytes], Iterable[AnswerEvent]],
-    deadlines: Deadlines,
-    *,
-    most_bytes: int,
-    piece_chars: int,
+    body: Body, feed: Callable[[bytes], Iterable[AnswerEvent]], deadlines: Deadlines, most_bytes: int, piece_chars: int
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Read an answer that comes in one, and cut it."""
     try:

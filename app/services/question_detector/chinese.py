@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.verdict import Finding
+from app.services.question_detector.rules import Finding
 
 # One character for one character, so that places in the text stay the same. Only what the rules below read.
 _TRADITIONAL: Final = str.maketrans(

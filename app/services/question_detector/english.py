@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.verdict import Finding
-from app.services.question_detector.words import word_set
+from app.services.question_detector.rules import Finding, word_set
 
 _STATEMENT: Final = Finding("statement", 0.9)
 

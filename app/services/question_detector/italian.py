@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.verdict import Finding
-from app.services.question_detector.words import plain, without, word_set
+from app.services.question_detector.rules import Finding, plain, without, word_set
 
 _LEAD: Final = re.compile(
     r"(?:(?:sì|si|no|ok|okay|va bene|bene|benissimo|grazie|grazie mille|allora|ma|e|ed|o|oppure|ah|eh|ehm"

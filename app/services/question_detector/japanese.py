@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.verdict import Finding
+from app.services.question_detector.rules import Finding
 
 _TRIM: Final = "。．.、，,！!？?…～〜 　「」『』\"'ー・;；:：)）("
 _SPACE: Final = re.compile(r"\s+")

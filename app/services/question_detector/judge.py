@@ -12,8 +12,8 @@ from app.models.spelling import Reading
 from app.models.verdicts import Verdict
 from app.services.question_detector.language import choose
 from app.services.question_detector.reference import follows_up, goes_on
+from app.services.question_detector.rules import Finding
 from app.services.question_detector.sentences import NEWEST_CHARS, Sentence, split
-from app.services.question_detector.verdict import Finding
 
 # The newest words decide; a longer final is judged by its end.
 MAX_CHARS: Final = 2000

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.verdict import Finding
-from app.services.question_detector.words import plain
+from app.services.question_detector.rules import Finding, plain
 
 _INFORM: Final = (
     r"(?:알려|말해|말씀해|얘기해|이야기해|가르쳐|설명해|추천해|소개해|찾아|검색해|확인해|요약해|체크해"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.words import word_set
+from app.services.question_detector.rules import word_set
 
 # A final that begins so goes on with the sentence before it: a breath was taken there.
 _GOES_ON: Final[dict[str, frozenset[str]]] = {

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.services.question_detector.words import word_set
+from app.services.question_detector.rules import word_set
 
 # Latin, full width, small, Arabic, Greek, Armenian, Ethiopic, interrobang, doubled.
 _QUESTION: Final = "?？﹖؟\u037e՞፧‽⁇⁈⁉"

@@ -1,11 +1,28 @@
-"""What the rules of several languages do to a sentence before they look at it."""
+"""What the rules of all languages share: what they do to a sentence before they look at it, and what they find."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
+from app.models.verdicts import ASKING, Reason
+
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one language's rules say about one sentence."""
+
+    reason: Reason
+    confidence: float
+    is_complete: bool = True
+
+    @property
+    def asks(self) -> bool:
+        """Whether the reason is one of a question."""
+        return self.reason in ASKING
 
 
 def plain(sentence: str) -> str:
