@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any, get_args
 
 from hypothesis import given
@@ -92,7 +93,8 @@ EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_o
     st.just(RagBrokenStream("cut")),
 )
 # An event goes to the running query or, with "late", to one that has ended.
-STEPS = st.lists(st.one_of(MESSAGES, EVENTS, st.tuples(st.just("late"), EVENTS)), max_size=40)
+# "moved": the session goes on from what was written down of it.
+STEPS = st.lists(st.one_of(MESSAGES, EVENTS, st.tuples(st.just("late"), EVENTS), st.just("moved")), max_size=40)
 
 
 class Harness:
@@ -162,6 +164,8 @@ def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode
             harness.carry_out(harness.session.tick(harness.now))
         if isinstance(step, dict):
             harness.message(step)
+        elif step == "moved":
+            harness.session = pickle.loads(pickle.dumps(harness.session))
         elif isinstance(step, tuple):
             for query_id in harness.started:
                 if query_id != harness.running:
