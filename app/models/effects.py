@@ -1,4 +1,4 @@
-"""What a session wants done, in this order; the conversation does it."""
+"""What a session wants done, in this order; the live session does it."""
 
 from __future__ import annotations
 

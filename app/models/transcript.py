@@ -54,7 +54,7 @@ def holds(longer: str, shorter: str) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One final piece of transcript, `heard_at` in seconds of the conversation's clock. Equal only to itself.
+    """One final piece of transcript, `heard_at` in seconds of the session's clock. Equal only to itself.
 
     `asks` tells how its words were judged. `is_provisional`: no final has come yet, a partial stands for it.
     """
