@@ -16,6 +16,7 @@ from app.lifecycle.readiness import Readiness
 from app.observability.gauges import Gauges
 from app.observability.metrics import Metrics, State
 from app.sessions.accounts import Accounts
+from app.sessions.opening import Opening
 from app.sessions.table import Sessions
 
 
@@ -27,6 +28,7 @@ class Runtime:
     gate: Gate
     accounts: Accounts
     sessions: Sessions
+    opening: Opening
     readiness: Readiness
     metrics: Metrics
     gauges: Gauges

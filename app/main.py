@@ -36,8 +36,9 @@ from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
 from app.services.trust import check_exporter
+from app.services.waiting import beside
 from app.sessions.accounts import Accounts
-from app.sessions.archive import LocalArchive
+from app.sessions.opening import Opening
 from app.sessions.table import Sessions
 
 logger = logging.getLogger(__name__)
@@ -58,21 +59,23 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         logs.configure(settings)
-        sessions = Sessions(settings, LocalArchive(settings))
+        sessions = Sessions(settings)
         async with AsyncExitStack() as stack:
             provider = await stack.enter_async_context(open_provider())
             _warn(settings, gate)
             accounts = await stack.enter_async_context(Accounts(settings, provider, metrics))
             probe = _make_probe(settings, provider)
             if probe is not None:
-                await stack.enter_async_context(probe.running())
+                await stack.enter_async_context(beside(probe.run()))
             readiness = Readiness(settings, sessions, provider, probe)
+            opening = Opening(settings, accounts, sessions, metrics)
             gauges = Gauges(metrics, partial(state_of, sessions, accounts, readiness))
-            await stack.enter_async_context(gauges.watched())
+            stack.callback(metrics.close)
+            await stack.enter_async_context(beside(gauges.watch()))
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))
             stack.enter_context(reloaded_on_signal(gate))
-            yield {"runtime": Runtime(settings, gate, accounts, sessions, readiness, metrics, gauges)}
+            yield {"runtime": Runtime(settings, gate, accounts, sessions, opening, readiness, metrics, gauges)}
 
     app = FastAPI(
         title=settings.app_title,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from app.errors import RagError
@@ -24,17 +23,7 @@ class Probe:
         self.outcome: Outcome = "upstream_not_asked_yet"
         """What came of the last time."""
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Within this the provider is asked."""
-        task = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await self._look()
             await asyncio.sleep(self._seconds)

@@ -82,7 +82,7 @@ class _Drain:
             self._began_at = now
             self._task = self._loop.create_task(self._run(number))
         elif multiprocessing.parent_process() is None or now > self._began_at + REPEAT_SECONDS:
-            self._sessions.hurry()
+            self._sessions.wind_down(0)
 
     async def _run(self, number: signal.Signals) -> None:
         await self._sessions.drain()

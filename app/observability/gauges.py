@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from app.observability.metrics import Metrics, State
 
@@ -23,18 +22,8 @@ class Gauges:
     def show(self) -> None:
         self._metrics.show(self._look())
 
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Within this the gauges are kept up to date, and the lag of the event loop is measured."""
-        task = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            self._metrics.close()
-
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
+        """Keep the gauges up to date, and measure the lag of the event loop."""
         while True:
             self.show()
             due = time.monotonic() + INTERVAL

@@ -3,85 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.types import Message, Receive, Send
 
 from app.codes import CloseCode
-from app.sessions.archive import FrameLog
+from app.config import Settings
+from app.models.effects import Effect
+from app.services.waiting import Alarm, Stay
+from app.sessions.frames import FrameLog
+
+# How long a client may take to read a close frame before its socket is closed without one, in seconds.
+CLOSE_SECONDS = 1.0
+
+
+class ClientLeft(Exception):
+    """The socket is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a socket enters a session: its position in the log, what greets it before everything, what happens then."""
+
+    position: int = 0
+    greeting: str | None = None
+    effects: Sequence[Effect] = ()
 
 
 class Connection:
-    """Sends the frames of `log` in order, from `position` on, and knows when the client takes no more.
+    """Sends the frames of `log` in order, from a position on, and knows when the client takes no more.
 
-    `send` puts one text frame on the socket, waiting while the client does not read; it raises `OSError` when the
-    client has left. A send may take `send_seconds`. `greeting` goes before everything.
+    `receive` and `send` are the socket, as ASGI has it: `send` waits while the client does not read, `SEND_SECONDS` at
+    most.
     """
 
-    def __init__(
-        self,
-        log: FrameLog,
-        position: int,
-        send: Callable[[str], Awaitable[None]],
-        *,
-        send_seconds: float,
-        greeting: str | None = None,
-    ) -> None:
-        self.position = position
+    def __init__(self, log: FrameLog, start: Start, receive: Receive, send: Send, settings: Settings) -> None:
+        self.position = start.position
         self.close_code: CloseCode | None = None
         self.close_reason = ""
+        self.left_with = 1006
+        """What the client has closed it with."""
         self.is_stuck = False
+        """The client does not read: too much waits for it, or a send for too long."""
         self._log = log
+        self._settings = settings
         self._live_from = log.end
         self._read = log.written
-        self._send = send
-        self._send_seconds = send_seconds
-        self._greeting = greeting
+        self._greeting = start.greeting
+        self._socket_receive = receive
+        self._socket_send = send
         self._is_sending = False
         self._is_gone = False
         self._sent = asyncio.Event()
         self._since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._send_due, self._give_up)
         self._sender: asyncio.Task[None] | None = None
-        self._reader: asyncio.Timeout | None = None
+        self.reading = Stay()
+        """Within this the socket is read; `close` ends it."""
 
     @property
     def unread(self) -> int:
         """How many frames wait for the client; those it has come back for are no sign that it does not read."""
         return self._log.end - max(self.position, self._live_from)
 
-    @property
-    def unread_bytes(self) -> int:
-        """How much of the memory for frames waits for the client, counted like `unread`."""
-        return self._log.written - self._read
+    async def receive(self) -> str | bytes:
+        """What the client sends next. Raises `ClientLeft`."""
+        # Not receive_text(): one binary frame would end the connection with a KeyError.
+        message = await self._socket_receive()
+        if message["type"] != "websocket.receive":
+            self.left_with = message.get("code", 1006)
+            raise ClientLeft
+        text: str | None = message.get("text")
+        return message.get("bytes") or b"" if text is None else text
 
-    @property
-    def _has_unsent(self) -> bool:
-        return self.position < self._log.end
-
-    # Reading
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
-        """Within this the socket is read; `close` ends it at its next `await`."""
-        scope = asyncio.timeout(None)
-        try:
-            async with scope:
-                self._reader = scope
-                try:
-                    yield
-                finally:
-                    self._reader = None
-        except TimeoutError:
-            if not scope.expired():
-                raise
+    # Ending
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Take no more from the client; what is unsent may still be sent."""
         if self.close_code is None:
             self.close_code, self.close_reason = code, reason
-            _interrupt(self._reader)
+            self.reading.end()
 
     def leave(self) -> None:
         """Send nothing more: the client has left, or is given up."""
@@ -91,29 +97,33 @@ class Connection:
         if self._sender is not None:
             self._sender.cancel()  # once: it takes back one cancellation
         self._sent.set()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
+
+    async def say_goodbye(self) -> None:
+        """Close the socket, unless the client has done it: an endpoint that only returns leaves it with 1006."""
+        if self.close_code is not None:
+            with suppress(OSError):  # among them a timeout
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    goodbye = {"type": "websocket.close", "code": self.close_code, "reason": self.close_reason}
+                    await self._send(goodbye)
 
     # Sending
 
-    @property
-    def is_idle(self) -> bool:
-        """Frames wait, and nobody is sending them."""
-        return not (self._is_sending or self._is_gone) and self._has_unsent
-
-    async def flush(self, *, waits: bool = True) -> None:
+    async def flush(self, *, waits: bool = True) -> bool:
         """Send what is unsent: whoever finds the socket free does it for all.
 
-        A caller that does not wait leaves its frames unsent when the socket is not ready.
+        A caller that does not wait leaves its frames unsent when the socket is not ready; True says that nobody else is
+        sending them.
         """
+        if self.unread > self._settings.unread_frames or self._log.written - self._read > self._settings.unread_bytes:
+            self._give_up()
         while self._is_sending and not self._is_gone:
             if not waits:
-                return
+                return False
             self._sent.clear()
             await self._sent.wait()
-        if self._is_gone or not (self._has_unsent or self._greeting):
-            return
+        if self._is_gone or not (self.position < self._log.end or self._greeting):
+            return False
         self._is_sending = True
         try:
             await (self._send_patiently() if waits else self._send_at_once())
@@ -122,6 +132,7 @@ class Connection:
         finally:
             self._is_sending = False
             self._sent.set()
+        return not self._is_gone and self.position < self._log.end
 
     async def _send_at_once(self) -> None:
         with suppress(TimeoutError):
@@ -143,37 +154,32 @@ class Connection:
             self._sender = None
 
     async def _send_unsent(self) -> None:
-        if self._timer is None:
-            self._watch(self._send_seconds)
         self._since = time.monotonic()
+        if self._alarm.looks_at == math.inf:
+            self._alarm.set()
         if self._greeting is not None:
-            await self._send(self._greeting)
+            await self._send({"type": "websocket.send", "text": self._greeting})
             self._greeting = None
-        while not self._is_gone and (frame := self._log.get(self.position)) is not None:
+        log = self._log
+        while not self._is_gone and self.position < log.end:
+            frame = log.frames[self.position - log.first]
             # Counted only when it is out: a cancelled send has sent nothing.
-            await self._send(frame)
+            await self._send({"type": "websocket.send", "text": frame})
             if self.position >= self._live_from:
                 self._read += sys.getsizeof(frame)
             self.position += 1
             self._since = time.monotonic()
 
-    def _watch(self, seconds: float) -> None:
-        # One timer for many sends, most of which end at once: it looks again when it rings.
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._socket_send(message)
+        except RuntimeError as error:
+            # uvicorn has closed it, after a broken frame or an unanswered ping: `receive` tells later.
+            raise OSError("the socket is closed") from error
 
-    def _look(self) -> None:
-        self._timer = None
-        if not self._is_sending:
-            return
-        rest = self._since + self._send_seconds - time.monotonic()
-        if rest > 0:
-            self._watch(rest)
-        else:
-            self.is_stuck = True
-            self.leave()
+    def _send_due(self) -> float:
+        return self._since + self._settings.send_seconds if self._is_sending else math.inf
 
-
-def _interrupt(scope: asyncio.Timeout | None) -> None:
-    """Make the `await` that runs in this scope end."""
-    if scope is not None and not scope.expired():
-        scope.reschedule(asyncio.get_running_loop().time())
+    def _give_up(self) -> None:
+        self.is_stuck = True
+        self.leave()

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from app.codes import CloseCode
 from app.config import Settings
 from app.models.lifetime import Ending
-from app.sessions.archive import Archive, Record
+from app.services.waiting import Stay
 from app.sessions.limits import Slots
-from app.sessions.live import Conversation
+from app.sessions.live import LiveSession
+from app.sessions.resume import Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -24,33 +25,33 @@ CLOSING_SECONDS = 2.0
 
 
 class Sessions:
-    """Owns the life of every session. `archive` is what finds a session by its token."""
+    """Owns the life of every session."""
 
-    def __init__(self, settings: Settings, archive: Archive) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._archive = archive
-        self._conversations: dict[str, tuple[Conversation, str | None]] = {}
+        self._sessions: dict[str, LiveSession] = {}
         self._of_tenant: Counter[str | None] = Counter()
         self._lives: set[asyncio.Task[None]] = set()
         self._is_quiet = asyncio.Event()
-        self._drain_scope: asyncio.Timeout | None = None
-        self._sockets: set[asyncio.Timeout] = set()
+        self._draining = Stay()
+        self._sockets: set[Stay] = set()
         self._of_address: Counter[str] = Counter()
         self.is_draining = False
         self.running = Slots(settings.max_running_queries)
+        self.tokens = Tokens()
 
     def __len__(self) -> int:
-        return len(self._conversations)
+        return len(self._sessions)
 
     @property
     def parked(self) -> int:
         """Sessions that wait for their client to come back."""
-        return sum(conversation.is_parked for conversation, _ in self._conversations.values())
+        return sum(live.is_parked for live in self._sessions.values())
 
     @property
     def unread(self) -> int:
         """Frames that wait for clients to read."""
-        return sum(conversation.unread for conversation, _ in self._conversations.values())
+        return sum(live.unread for live in self._sessions.values())
 
     @property
     def is_full(self) -> bool:
@@ -77,11 +78,7 @@ class Sessions:
 
     def make_room(self, tenant: str | None = None) -> bool:
         """End one parked session, of this tenant if one is named: without a running answer first, then the oldest."""
-        parked = (
-            conversation
-            for conversation, owner in self._conversations.values()
-            if conversation.is_parked and tenant in {None, owner}
-        )
+        parked = (each for each in self._sessions.values() if each.is_parked and tenant in {None, each.tenant})
         given_up = min(parked, key=lambda each: (each.session.query is not None, each.parked_at), default=None)
         if given_up is not None:
             given_up.end()
@@ -93,35 +90,32 @@ class Sessions:
 
     # One session
 
-    async def open(self, key: str, tenant: str | None, make: Callable[[Record], Conversation]) -> Conversation:
-        """Begin a session that belongs to this tenant."""
-        conversation = make(self._archive.open(key))
-        self._conversations[key] = conversation, tenant
-        self._of_tenant[tenant] += 1
-        life = asyncio.create_task(self._live(key, conversation))
+    async def open(self, live: LiveSession) -> None:
+        """Let a session begin."""
+        self._sessions[live.tokens.key] = live
+        self._of_tenant[live.tenant] += 1
+        life = asyncio.create_task(self._live(live))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
-        await conversation.has_begun.wait()
+        await live.has_begun.wait()
         if self.is_draining:  # since its handshake
-            conversation.end()
-        return conversation
+            live.end()
 
-    async def _live(self, key: str, conversation: Conversation) -> None:
+    async def _live(self, live: LiveSession) -> None:
         try:
-            await conversation.live()
+            await live.live()
         except Exception:
             logger.exception("a session broke")
         finally:
-            _, tenant = self._conversations.pop(key)
-            self._of_tenant[tenant] -= 1
-            if not self._of_tenant[tenant]:
-                del self._of_tenant[tenant]
+            del self._sessions[live.tokens.key]
+            self._of_tenant[live.tenant] -= 1
+            if not self._of_tenant[live.tenant]:
+                del self._of_tenant[live.tenant]
 
-    def find(self, token: str, tenant: str | None) -> Conversation | None:
+    def find(self, token: str, tenant: str | None) -> LiveSession | None:
         """The session that this token opens for this tenant, unless it is over."""
-        key = self._archive.holder(token)
-        conversation, owner = self._conversations.get(key, (None, None)) if key is not None else (None, None)
-        return conversation if conversation is not None and not conversation.is_over and owner == tenant else None
+        live = self._sessions.get(self.tokens.key_of(token) or "")
+        return live if live is not None and not live.is_over and live.tenant == tenant else None
 
     @property
     def attended(self) -> int:
@@ -135,17 +129,14 @@ class Sessions:
     @asynccontextmanager
     async def attending(self, address: str) -> AsyncIterator[None]:
         """Within this a socket is served; a drain that is over ends it at its next `await`."""
-        scope = asyncio.timeout(None)
-        self._sockets.add(scope)
+        stay = Stay()
+        self._sockets.add(stay)
         self._of_address[address] += 1
         try:
-            async with scope:
+            async with stay:
                 yield
-        except TimeoutError:
-            if not scope.expired():
-                raise
         finally:
-            self._sockets.discard(scope)
+            self._sockets.discard(stay)
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]
@@ -159,34 +150,27 @@ class Sessions:
         seconds = self._settings.drain_seconds
         logger.info("draining %d sessions, for %g s at most", len(self), seconds)
         self.is_draining = True
-        self._wind_down(seconds)
-        try:
-            async with asyncio.timeout(seconds + CLOSING_SECONDS) as self._drain_scope:
-                while self.attended:
-                    self._is_quiet.clear()
-                    await self._is_quiet.wait()
-        except TimeoutError:
+        async with self._draining:
+            self.wind_down(seconds)
+            while self.attended:
+                self._is_quiet.clear()
+                await self._is_quiet.wait()
+        if self.attended:
             logger.warning("%d sockets did not close in time", self.attended)
-            for scope in self._sockets:  # their clients do not read
-                scope.reschedule(asyncio.get_running_loop().time())
-        finally:
-            self._drain_scope = None
+            for stay in self._sockets:  # their clients do not read
+                stay.end()
 
-    def hurry(self) -> None:
-        """Cut a drain short: what runs is interrupted, and told so."""
-        self._wind_down(0)
-        if self._drain_scope is not None:
-            self._drain_scope.reschedule(asyncio.get_running_loop().time() + CLOSING_SECONDS)
-
-    def _wind_down(self, seconds: float) -> None:
+    def wind_down(self, seconds: float) -> None:
+        """What still runs then is interrupted, and told so; a drain that goes on ends soon after."""
         ending = Ending("draining", CloseCode.RESTART, time.monotonic() + seconds)
-        for conversation, _ in list(self._conversations.values()):
-            conversation.wind_down(ending)
+        for live in list(self._sessions.values()):
+            live.wind_down(ending)
+        self._draining.end(after=seconds + CLOSING_SECONDS)
 
     async def aclose(self) -> None:
         """End everything that still lives; a provider that does not let go is left behind."""
-        for conversation, _ in list(self._conversations.values()):
-            conversation.end(CloseCode.RESTART, "draining")
+        for live in list(self._sessions.values()):
+            live.end(CloseCode.RESTART, "draining")
         if self._lives:
             _, left = await asyncio.wait(self._lives, timeout=CLOSING_SECONDS)
             if left:

@@ -1,8 +1,8 @@
 """How often the path of a message changes rooms: `python -m tests.benchmarks.stays [--walk TRIP]`.
 
-The real service over a real socket, with a profile hook on every call (and every resumed generator) in `app/`. A stay is
-an unbroken run of calls in one module; a return leads to a module that the trip has left before. Nothing is timed: the
-figures are the same on every machine. What else the process does meanwhile can only add, so the shortest trip counts.
+The real service over a real socket, with a profile hook on every call (and every resumed generator) in `app/`. A stay
+is an unbroken run of calls in one module; a return leads to a module that the trip has left before. Nothing is timed,
+so the figures are the same everywhere; what else the process does meanwhile can only add, so the shortest trip counts.
 """
 
 from __future__ import annotations

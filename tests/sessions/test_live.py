@@ -1,4 +1,4 @@
-"""What a conversation does with providers and clients that misbehave."""
+"""What a session does with providers and clients that misbehave."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+from starlette.types import Message
 
 from app.codes import CloseCode
 from app.config import Settings
@@ -20,10 +21,10 @@ from app.observability.observer import Observer, Observers
 from app.observability.session_metrics import SessionMetrics
 from app.services.question_detector import judge
 from app.services.rag import AnswerEnd, AnswerEvent, Offers, Question, TextDelta
-from app.sessions.archive import LocalArchive
 from app.sessions.connection import Connection
 from app.sessions.limits import QueryLimits
-from app.sessions.live import ClientLeft, Conversation
+from app.sessions.live import LiveSession
+from app.sessions.resume import Tokens
 from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.rules import text_of
@@ -241,20 +242,33 @@ async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_
     assert outcomes == ["disconnected"]
 
 
+LEFT = {"type": "websocket.disconnect", "code": 1000}
+"""What a socket yields when its client has left for good, as ASGI has it."""
+
+
+def make_session(settings: Settings, rag: Provider) -> LiveSession:
+    return LiveSession(SessionState("s", settings, judge=judge), rag, settings, Tokens().of("s"), QueryLimits([], []))
+
+
+def said(text: str) -> Message:
+    return {"type": "websocket.receive", "text": text}
+
+
 async def attend(
-    settings: Settings, send: Callable[[str], Awaitable[None]], receive: Callable[[], Awaitable[str]]
-) -> tuple[Conversation, Connection]:
+    settings: Settings, send: Callable[[str], Awaitable[None]], receive: Callable[[], Awaitable[Message]]
+) -> tuple[LiveSession, Connection]:
     """Serve one client over a socket made of two functions, until it is closed."""
-    session = SessionState("s", settings, judge=judge)
-    record = LocalArchive(settings).open("s")
-    conversation = Conversation(session, Provider(), settings, record, QueryLimits([], []))
-    connection = Connection(record.log, 0, send, send_seconds=settings.send_seconds)
+    live = make_session(settings, Provider())
+
+    async def send_frame(message: Message) -> None:
+        await send(message["text"])
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(conversation.live())
-        await conversation.has_begun.wait()
-        await conversation.attend(connection, receive, session.connect(0))
-        conversation.end()
-    return conversation, connection
+        tasks.create_task(live.live())
+        await live.has_begun.wait()
+        connection = await live.attend(live.begin(None), receive, send_frame)
+        live.end()
+    return live, connection
 
 
 async def test_a_long_text_is_passed_on_in_turns() -> None:
@@ -277,11 +291,11 @@ async def test_a_long_text_is_passed_on_in_turns() -> None:
 
     messages = iter(['{"type": "asr_chunk", "text": "long?", "is_final": true}'])
 
-    async def receive() -> str:
+    async def receive() -> Message:
         if (message := next(messages, None)) is not None:
-            return message
+            return said(message)
         await is_over.wait()
-        raise ClientLeft(1000)
+        return LEFT
 
     task = asyncio.create_task(other())
     async with asyncio.timeout(PATIENCE):
@@ -309,8 +323,8 @@ async def test_nothing_is_asked_after_goodbye_though_a_wait_ends_meanwhile() -> 
         ]
     )
 
-    async def receive() -> str:
-        return next(messages)
+    async def receive() -> Message:
+        return said(next(messages))
 
     _, connection = await attend(make_settings(wait_min_ms=1, wait_max_ms=1), send, receive)
     assert connection.close_code == 1000
@@ -328,51 +342,47 @@ async def test_a_socket_that_takes_nothing_is_given_up(is_asking: bool) -> None:
             await asyncio.Event().wait()
         sent.append(text)
 
-    async def receive() -> str:
+    async def receive() -> Message:
         await asyncio.sleep(0)
         if is_asking and len(sent) == 2:
-            return '{"type": "control", "action": "instant_query", "text": "cling?"}'
-        return '{"type": "keepalive"}'
+            return said('{"type": "control", "action": "instant_query", "text": "cling?"}')
+        return said('{"type": "keepalive"}')
 
-    conversation, connection = await attend(settings, send, receive)
+    live, connection = await attend(settings, send, receive)
     assert (connection.close_code, connection.close_reason) == (1013, "SLOW_CONSUMER")
     assert connection.unread >= (20 if is_asking else 1)
-    log = conversation.record.log
-    assert any("SLOW_CONSUMER" in (log.get(position) or "") for position in range(log.end))
+    assert any("SLOW_CONSUMER" in frame for frame in live.log.frames)
 
 
-async def end_as_a_message_comes(end: Callable[[Conversation], None]) -> tuple[list[dict[str, Any]], Provider]:
+async def end_as_a_message_comes(end: Callable[[LiveSession], None]) -> tuple[list[dict[str, Any]], Provider]:
     """The end and a question come in one turn of the event loop: the frames that were made, and who was asked."""
-    settings, rag = make_settings(), Provider()
-    session = SessionState("s", settings, judge=judge)
-    record = LocalArchive(settings).open("s")
-    conversation = Conversation(session, rag, settings, record, QueryLimits([], []))
-    messages: asyncio.Queue[str] = asyncio.Queue()
+    rag = Provider()
+    live = make_session(make_settings(send_seconds=1), rag)
+    messages: asyncio.Queue[Message] = asyncio.Queue()
     is_greeted = asyncio.Event()
 
-    async def send(_: str) -> None:
+    async def send(_: Message) -> None:
         is_greeted.set()
 
-    connection = Connection(record.log, 0, send, send_seconds=1)
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        tasks.create_task(conversation.live())
-        await conversation.has_begun.wait()
-        tasks.create_task(conversation.attend(connection, messages.get, session.connect(0)))
+        tasks.create_task(live.live())
+        await live.has_begun.wait()
+        tasks.create_task(live.attend(live.begin(None), messages.get, send))
         await is_greeted.wait()
-        messages.put_nowait('{"type": "asr_chunk", "text": "well?", "is_final": true}')
-        end(conversation)
-    return [json.loads(record.log.get(position) or "") for position in range(record.log.end)], rag
+        messages.put_nowait(said('{"type": "asr_chunk", "text": "well?", "is_final": true}'))
+        end(live)
+    return [json.loads(frame) for frame in live.log.frames], rag
 
 
 async def test_a_question_that_comes_with_the_end_of_its_session_is_not_asked() -> None:
-    frames, rag = await end_as_a_message_comes(Conversation.end)
+    frames, rag = await end_as_a_message_comes(LiveSession.end)
     assert rag.most_running == 0
     assert [frame["seq"] for frame in frames] == [1, 2]
 
 
 async def test_a_session_that_winds_down_says_nothing_after_its_goodbye() -> None:
     ending = Ending("draining", CloseCode.RESTART, 0)
-    frames, _ = await end_as_a_message_comes(lambda conversation: conversation.wind_down(ending))
+    frames, _ = await end_as_a_message_comes(lambda live: live.wind_down(ending))
     assert [frame["seq"] for frame in frames] == [1, 2, 3]
     assert frames[-1]["stage"] == "closed"
 
@@ -434,7 +444,7 @@ async def test_a_bug_is_an_internal_error_and_the_session_goes_on(
             raise ZeroDivisionError("a secret")
         return Verdict(False, True, 1, "statement", "", "en")
 
-    monkeypatch.setattr("app.routers.websocket.judge", broken)
+    monkeypatch.setattr("app.sessions.opening.judge", broken)
     async with rag.connect() as client:
         await client.say("bug")
         ack, error = await client.until(type="error")

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.routers.websocket import address_of
+from app.identity.address import address_of
 from tests.client import PATIENCE, Client, open_client
 from tests.conftest import Serve
 from tests.rules import text_of

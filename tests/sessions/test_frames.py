@@ -1,15 +1,21 @@
-"""The log of frames and the tokens, as plain calls."""
+"""The log of frames, as plain calls."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sessions.archive import FrameLog, LocalArchive
-from tests.service import make_settings
+from app.sessions.frames import FrameLog, NotKept
 
 # A frame, and how many frames the client is behind with reading, or None where there is no client.
 WRITES = st.lists(st.tuples(st.text(max_size=30), st.none() | st.integers(0, 8), st.booleans()), max_size=60)
+
+
+def after(log: FrameLog, seq: int, session_id: str | None = None) -> int | str:
+    try:
+        return log.after(seq, session_id)
+    except NotKept as error:
+        return error.reason
 
 
 @given(writes=WRITES, max_frames=st.integers(0, 10), max_bytes=st.integers(0, 1000))
@@ -34,17 +40,17 @@ def test_a_log_gives_back_all_after_a_frame_or_says_that_it_cannot(
         for number, session in enumerate(sessions):
             later = [each for other in sessions[number + 1 :] for each in other]
             for seq in range(len(session) + 1):
-                position = log.after(seq, str(number))
+                position = after(log, seq, str(number))
                 if isinstance(position, int):
-                    assert [log.get(at) for at in range(position, log.end)] == session[seq:] + later
+                    assert list(log.frames)[position - log.first :] == session[seq:] + later
                     kept.add(position)
         assert kept == set(range(min(kept), log.end + 1))  # what is lost is the beginning
         assert min(kept) <= needed
         if behind is None:
             assert log.end - min(kept) <= max_frames
         for seq in range(len(sessions[-1]) + 1):
-            assert log.after(seq) == log.after(seq, str(len(sessions) - 1))
-        assert log.after(len(sessions[-1]) + 1) == "unknown_frame"
+            assert after(log, seq) == after(log, seq, str(len(sessions) - 1))
+        assert after(log, len(sessions[-1]) + 1) == "unknown_frame"
 
 
 def test_a_log_knows_the_sessions_whose_frames_it_has() -> None:
@@ -57,25 +63,11 @@ def test_a_log_knows_the_sessions_whose_frames_it_has() -> None:
 
     write("a", 2)
     write("b", 1)
-    assert [log.after(seq, "a") for seq in range(4)] == [0, 1, 2, "unknown_frame"]
-    assert [log.after(seq, "b") for seq in range(3)] == [2, 3, "unknown_frame"]
+    assert [after(log, seq, "a") for seq in range(4)] == [0, 1, 2, "unknown_frame"]
+    assert [after(log, seq, "b") for seq in range(3)] == [2, 3, "unknown_frame"]
     write("a", 2)  # the latest of that name
-    assert [log.after(seq, "a") for seq in range(4)] == [3, 4, 5, "unknown_frame"]
-    assert [log.after(seq, "b") for seq in range(3)] == [2, 3, "unknown_frame"]
+    assert [after(log, seq, "a") for seq in range(4)] == [3, 4, 5, "unknown_frame"]
+    assert [after(log, seq, "b") for seq in range(3)] == [2, 3, "unknown_frame"]
     write("d", 2)
-    assert [log.after(seq, "b") for seq in range(2)] == ["frames_lost", "frames_lost"]
-    assert log.after(0, "never") == "frames_lost"
-
-
-def test_a_record_keeps_its_newest_token_and_the_one_its_client_came_by_until_that_is_confirmed() -> None:
-    archive = LocalArchive(make_settings())
-    record, other = archive.open("a"), archive.open("b")
-    first, foreign = record.issue(), other.issue()
-    second = record.issue(first)
-    third = record.issue(second)
-    assert [archive.holder(token) for token in (first, second, third, foreign)] == [None, "a", "a", "b"]
-    record.confirm()
-    assert [archive.holder(token) for token in (second, third)] == [None, "a"]
-    record.close()
-    assert [archive.holder(token) for token in (third, foreign)] == [None, "b"]
-    assert archive.holder("") is None
+    assert [after(log, seq, "b") for seq in range(2)] == ["frames_lost", "frames_lost"]
+    assert after(log, 0, "never") == "frames_lost"

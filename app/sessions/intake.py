@@ -1,0 +1,41 @@
+"""Reads what a client sends, unless too much comes."""
+
+from __future__ import annotations
+
+from app.config import Settings
+from app.errors import ClientError, InvalidJson, MessageTooLarge, RateLimited
+from app.models.messages import AsrChunk, ClientMessage, Details, id_of, read
+from app.sessions.limits import MessageLimit, TokenBucket
+
+
+class Intake:
+    """Of one session. Partials are counted apart: no other message suffers for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        rate = settings.messages_per_second
+        self._max_bytes = settings.max_message_bytes
+        self._partials, self._messages = TokenBucket(rate, burst=2 * rate), MessageLimit(rate)
+
+    def read(self, raw: str | bytes, now: float) -> tuple[ClientMessage, Details | None]:
+        """The message, and what could not be taken of it as it came. Raises `ClientError`."""
+        try:
+            if isinstance(raw, bytes):
+                raise InvalidJson("Binary frames are not read: send JSON as text.", message_id=id_of(raw))
+            limit = self._max_bytes
+            # A code point has at most four bytes: few messages have to be measured.
+            if len(raw) * 4 > limit and len(raw.encode()) > limit:
+                text = f"A message may have {limit} bytes at most."
+                raise MessageTooLarge(text, details={"limit": limit}, message_id=id_of(raw))
+            message, details = read(raw)
+        except ClientError as error:
+            if wait := self._messages.take(now):
+                raise RateLimited(wait, error.message_id) from error
+            raise
+        is_partial = isinstance(message, AsrChunk) and not message.is_final
+        if wait := (self._partials if is_partial else self._messages).take(now):
+            raise RateLimited(wait, message.id)
+        return message, details
+
+    def is_flooded(self, now: float) -> bool:
+        """The client does not slow down, although it is told to."""
+        return self._messages.is_flooded(now)
