@@ -221,7 +221,7 @@ async def test_the_http_pages_answer_as_the_openapi_document_says(start: Serve) 
                     assert [each.message for each in Draft202012Validator(schema).iter_errors(response.json())] == []
                 seen.add((path, response.status_code))
     assert {("/health", 200), ("/health/ready", 200), ("/health/ready", 503), ("/asyncapi.json", 200)} <= seen
-    for name in ("Health", "Readiness"):
+    for name in ("Health", "ReadyPage"):
         schema = document["components"]["schemas"][name]
         assert set(schema["required"]) == set(schema["properties"])
 

@@ -29,7 +29,7 @@ class Health(BaseModel):
     uptime_s: float = Field(description="Seconds since the start.")
 
 
-class Readiness(BaseModel):
+class ReadyPage(BaseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     status: Literal["ready", "not_ready"]
@@ -53,11 +53,11 @@ async def health(runtime: RuntimeDep) -> Health:
 
 
 @router.head("/ready", include_in_schema=False)
-@router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready"}})
-async def ready(runtime: RuntimeDep, response: Response) -> Readiness:
+@router.get("/ready", responses={503: {"model": ReadyPage, "description": "Not ready"}})
+async def ready(runtime: RuntimeDep, response: Response) -> ReadyPage:
     """Ready to answer questions, or 503 with the reason. Shows what is known already: no request asks Dify."""
     reason, checks = runtime.readiness.reason, runtime.readiness.checks()
     if reason is None:
-        return Readiness(status="ready", checks=checks)
+        return ReadyPage(status="ready", checks=checks)
     response.status_code = 503
-    return Readiness(status="not_ready", reason=reason, checks=checks)
+    return ReadyPage(status="not_ready", reason=reason, checks=checks)
