@@ -55,6 +55,6 @@ def state_of(sessions: Sessions, accounts: Accounts, readiness: Readiness) -> St
         queries_running=sessions.running.running,
         queries_queued=sessions.running.waiting + accounts.waiting,
         frames_unread=sessions.unread,
-        is_ready=readiness.reason is None,
+        ready_processes=readiness.reason is None,
         open_breakers=breakers,
     )

@@ -6,10 +6,10 @@ import os
 import platform
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args, get_type_hints
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -51,14 +51,14 @@ prometheus_client.disable_created_metrics()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How things stand in this process at one moment."""
+    """How things stand in this process at one moment: each number is a gauge of this name and meaning."""
 
-    sessions_open: int
-    sessions_parked: int
-    queries_running: int
-    queries_queued: int
-    frames_unread: int
-    is_ready: bool
+    sessions_open: Annotated[int, "Sessions, parked ones included"]
+    sessions_parked: Annotated[int, "Sessions that wait for their client to come back"]
+    queries_running: Annotated[int, "Questions that are being asked"]
+    queries_queued: Annotated[int, "Questions that wait for their turn"]
+    frames_unread: Annotated[int, "Frames that wait for a client to read"]
+    ready_processes: Annotated[int, "Processes that are ready to answer"]
     open_breakers: Mapping[str, int]
     """By the provider behind them."""
 
@@ -99,26 +99,13 @@ class Metrics:
         self.first_text = self._seconds("first_text", "From the asking to the first text", "provider", *tenant)
         self.gap = self._seconds("text_gap", "Between two texts of an answer")
         self.answer = self._seconds("answer", "From the asking to the end of a whole answer", "provider", *tenant)
-        self.characters = Histogram(
-            "realtime_rag_answer_characters",
-            "Code points of a whole answer",
-            buckets=CHARACTERS,
-            registry=self.registry,
-        )
-        self.lag = Histogram(
-            "realtime_rag_event_loop_lag_seconds",
-            "How late the event loop gets to what is due",
-            buckets=LAGS,
-            registry=self.registry,
-        )
+        self.characters = self._histogram("answer_characters", "Code points of a whole answer", buckets=CHARACTERS)
+        lag = "How late the event loop gets to what is due"
+        self.lag = self._histogram("event_loop_lag_seconds", lag, buckets=LAGS)
 
-        self._sessions_open = self._gauge("sessions_open", "Sessions, parked ones included")
-        self._sessions_parked = self._gauge("sessions_parked", "Sessions that wait for their client to come back")
-        self._running = self._gauge("queries_running", "Questions that are being asked")
-        self._queued = self._gauge("queries_queued", "Questions that wait for their turn")
-        self._unread = self._gauge("frames_unread", "Frames that wait for a client to read")
+        hints = get_type_hints(State, include_extras=True)
+        self._gauges = {name: self._gauge(name, *hints[name].__metadata__) for name in hints if name != "open_breakers"}
         self._breakers = self._gauge("breakers_open", "Circuit breakers that keep questions back", "provider")
-        self._ready = self._gauge("ready_processes", "Processes that are ready to answer")
         self._build = self._gauge("build_info", "1 for each process; version and Python as labels", "version", "python")
         self._build.labels(__version__, platform.python_version()).set(1)
         self._begin_at_zero(settings)
@@ -140,8 +127,10 @@ class Metrics:
         return Counter(f"realtime_rag_{name}", f"{help}.", labels, registry=self.registry)
 
     def _seconds(self, name: str, help: str, *labels: str) -> Histogram:
-        name = f"realtime_rag_{name}_seconds"
-        return Histogram(name, f"{help}, in seconds.", labels, buckets=SECONDS, registry=self.registry)
+        return self._histogram(f"{name}_seconds", f"{help}, in seconds", *labels, buckets=SECONDS)
+
+    def _histogram(self, name: str, help: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"realtime_rag_{name}", f"{help}.", labels, buckets=buckets, registry=self.registry)
 
     def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
         name = f"realtime_rag_{name}"
@@ -156,12 +145,8 @@ class Metrics:
 
     def show(self, state: State) -> None:
         """Set the gauges to how things stand."""
-        self._sessions_open.set(state.sessions_open)
-        self._sessions_parked.set(state.sessions_parked)
-        self._running.set(state.queries_running)
-        self._queued.set(state.queries_queued)
-        self._unread.set(state.frames_unread)
-        self._ready.set(state.is_ready)
+        for name, gauge in self._gauges.items():
+            gauge.set(getattr(state, name))
         for provider, count in state.open_breakers.items():
             self._breakers.labels(provider).set(count)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from app.models.effects import CancelQuery, StartQuery
 from app.models.messages import ServerMessage
@@ -12,24 +11,22 @@ from app.models.messages import ServerMessage
 logger = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
+class Observer:
     """Somebody who is told what happens in one session, in this order, and has no say in it."""
+
+    __slots__ = ()
 
     def attended(self) -> None:
         """A connection of the session begins. Called in its context (`contextvars`)."""
-        ...
 
     def sent(self, frame: ServerMessage) -> None:
         """The session made this frame."""
-        ...
 
     def started(self, effect: StartQuery) -> None:
         """A query begins. Called in the context that the query will run in."""
-        ...
 
     def cancelled(self, effect: CancelQuery) -> None:
         """A query has ended without a final frame."""
-        ...
 
 
 class Observers:
@@ -41,30 +38,25 @@ class Observers:
         self._all = observers
 
     def attended(self) -> None:
-        for observer in self._all:
-            try:
-                observer.attended()
-            except Exception:
-                _log_failure(observer)
+        self._tell(lambda observer: observer.attended())
 
     def sent(self, frame: ServerMessage) -> None:
-        for observer in self._all:
+        for observer in self._all:  # as `_tell` would, at half its cost: once for each token
             try:
                 observer.sent(frame)
             except Exception:
                 _log_failure(observer)
 
     def started(self, effect: StartQuery) -> None:
-        for observer in self._all:
-            try:
-                observer.started(effect)
-            except Exception:
-                _log_failure(observer)
+        self._tell(lambda observer: observer.started(effect))
 
     def cancelled(self, effect: CancelQuery) -> None:
+        self._tell(lambda observer: observer.cancelled(effect))
+
+    def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in self._all:
             try:
-                observer.cancelled(effect)
+                call(observer)
             except Exception:
                 _log_failure(observer)
 

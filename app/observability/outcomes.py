@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import logging
 
-from app.models.effects import CancelQuery, StartQuery
+from app.models.effects import CancelQuery
 from app.models.messages import FinalAnswer, ServerMessage, Timing
+from app.observability.observer import Observer
 
 # Operators filter by it: it stays, wherever this module goes.
 logger = logging.getLogger("app.outcomes")
 
 
-class OutcomeLog:
+class OutcomeLog(Observer):
     """The `Observer` of one session that logs what has become of each query."""
 
     __slots__ = ("_session_id",)
 
     def __init__(self) -> None:
         self._session_id = ""
-
-    def attended(self) -> None:
-        pass
-
-    def started(self, effect: StartQuery) -> None:
-        pass
 
     def sent(self, frame: ServerMessage) -> None:
         self._session_id = frame.session_id

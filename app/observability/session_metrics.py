@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from app.models.effects import CancelQuery, StartQuery
 from app.models.messages import CLIENT_TYPES, Ack, Answer, Error, FinalAnswer, ServerMessage, Status, Timing
 from app.observability.metrics import Metrics, codes
+from app.observability.observer import Observer
 
 # A sender may name any language: what is not here is `other`.
 LANGUAGES = frozenset({"en", "zh", "ja", "ko", "es", "fr", "de", "it", "und"})
@@ -53,7 +54,7 @@ class AccountMetrics:
             self.metrics.answer.labels(*labels).observe(timing.total_ms / 1000)
 
 
-class SessionMetrics:
+class SessionMetrics(Observer):
     """The `Observer` that counts."""
 
     __slots__ = ("_account", "_announced", "_characters", "_guess", "_text_at")
@@ -65,9 +66,6 @@ class SessionMetrics:
         self._text_at = 0.0
         self._characters = 0
         account.opened.inc()
-
-    def attended(self) -> None:
-        pass  # the router counts connections: it knows how they end
 
     def sent(self, frame: ServerMessage) -> None:
         match frame:

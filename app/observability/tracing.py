@@ -15,6 +15,7 @@ from app.config import Settings
 from app.errors import StartError
 from app.models.effects import CancelQuery, StartQuery
 from app.models.messages import Answer, FinalAnswer, ServerMessage, Status
+from app.observability.observer import Observer
 
 # Only the trace is handed on: what else a client's headers carry (baggage) is not for the backend.
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -59,7 +60,7 @@ def outgoing() -> tuple[dict[str, str], str | None]:
     return headers, trace.format_trace_id(here.trace_id)
 
 
-class SessionTrace:
+class SessionTrace(Observer):
     """The `Observer` of one session that traces. `provider` is who is asked first."""
 
     def __init__(self, provider: str, tenant: str | None) -> None:
