@@ -36,6 +36,8 @@ REFUSALS = {400: "malformed", 408: "too_slow", 414: "too_large", 431: "too_large
 REFUSED_SECONDS = 2.0
 # How long what is left for a client that does not read is kept after the end of its connection, in seconds.
 LINGER_SECONDS = 10.0
+# The same when the process ends, unless uvicorn is told otherwise.
+UNREAD_SECONDS = 2
 # Pongs and other small answers that a client has not read, beyond the frames that the session counts, in bytes.
 MAX_UNSENT_BYTES = 1024 * 1024
 # What is read of a client between two looks at everybody else: bytes at a time, and frames altogether.

@@ -14,15 +14,13 @@ from typing import Any
 import uvicorn
 
 from app.identity import Gate
+from app.lifecycle.server import UNREAD_SECONDS
 from app.sessions.table import Sessions
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 # A supervisor of workers repeats what a terminal has sent to all of them already, within this time in seconds.
 REPEAT_SECONDS = 1.5
-
-# How long uvicorn waits for sockets whose clients do not read, unless it is told otherwise, in seconds.
-LINGER_SECONDS = 2
 
 
 @asynccontextmanager
@@ -90,7 +88,7 @@ class _Drain:
         server = getattr(former, "__self__", None)
         if isinstance(server, uvicorn.Server):
             if server.config.timeout_graceful_shutdown is None:
-                server.config.timeout_graceful_shutdown = LINGER_SECONDS
+                server.config.timeout_graceful_shutdown = UNREAD_SECONDS
             # Not its own handler, which raises the signal once more in the end: this is an orderly exit.
             server.should_exit = True
         else:
