@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 from app.errors import Phase, RagTimeout
+from app.services.waiting import Alarm
 
 # After what closes an answer, how long the rest is waited for, in seconds: the other one of a chatflow's two closing
 # events, or what it cost.
@@ -58,7 +59,7 @@ class Deadlines:
 class Watch:
     """`asyncio.timeout_at` for the thousands of short waits of one task: a tenth of a relayed token's cost.
 
-    Its timer is set once and looks again when it rings, for most waits end long before their deadline.
+    Its alarm is set once, for most waits end long before their deadline.
     """
 
     def __init__(self, deadlines: Deadlines) -> None:
@@ -68,36 +69,26 @@ class Watch:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._is_waiting = self._has_cancelled = False
-        self._set(deadlines.at())
+        self._alarm = Alarm(deadlines.at, self._ring)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _set(self, rings_at: float) -> None:
-        self._rings_at = rings_at
-        self._timer = self._loop.call_at(rings_at, self._ring)
+        self._alarm.stop()
 
     def _ring(self) -> None:
-        deadline = self.deadlines.at()
-        if deadline > self._loop.time():
-            self._set(deadline)
-        elif self._is_waiting:
+        if self._is_waiting:
             self._has_cancelled = True
             self._task.cancel()
-        else:
-            self._rings_at = math.inf  # the next wait sets it
 
     async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         """Return what comes next, None at the end. Raises `TimeoutError` at the deadline."""
         deadline = self.deadlines.at()
         if deadline <= self._loop.time():
             raise TimeoutError
-        if deadline < self._rings_at:  # a stall may come before what the timer is set to
-            self._timer.cancel()
-            self._set(deadline)
+        if deadline < self._alarm.looks_at:  # a stall may come before what it is set to
+            self._alarm.set()
         cancels = self._task.cancelling()
         self._is_waiting = True
         try:

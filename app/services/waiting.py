@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Any, Self
 
 
@@ -20,13 +19,11 @@ class Stay:
         self._scope = await asyncio.timeout(None).__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    async def __aexit__(self, *error: Any) -> bool:
         assert self._scope is not None
         scope, self._scope = self._scope, None
         try:
-            await scope.__aexit__(kind, error, traceback)
+            await scope.__aexit__(*error)
         except TimeoutError:
             return True  # its own: another one would not be raised, but passed by
         return False
