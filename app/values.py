@@ -1,4 +1,4 @@
-"""Web origins and hosts, as browsers send them and as settings name them."""
+"""Web origins and hosts, as browsers send them and as settings name them; addresses, and whose they are."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ def is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def subscriber_of(address: str) -> str:
+    """Whose address it is, by what one subscriber has: an address of IPv4, a network of 64 bits of IPv6."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    ipv4 = known if isinstance(known, ipaddress.IPv4Address) else known.ipv4_mapped
+    return str(ipv4 or ipaddress.ip_network((address, 64), strict=False))
 
 
 def is_loopback_page(origin: str) -> bool:

@@ -1,10 +1,10 @@
-"""Origins have one form, by which they are compared."""
+"""Origins have one form, by which they are compared; addresses belong to somebody."""
 
 from __future__ import annotations
 
 import pytest
 
-from app.values import origin_of
+from app.values import origin_of, subscriber_of
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,16 @@ def test_an_origin_has_one_form(text: str, origin: str) -> None:
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="an origin is"):
         origin_of(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_of_ipv6_is_as_large_as_a_subscriber_has_it(address: str, whose: str) -> None:
+    assert subscriber_of(address) == whose

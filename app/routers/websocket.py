@@ -8,12 +8,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.codes import CloseCode, ErrorCode
+from app.codes import CloseCode
 from app.dependencies import Runtime, runtime_of
 from app.identity import Identity, Refusal, choose_subprotocol
-from app.identity.address import address_of
 from app.models.messages import SessionLimit, Unauthorized
 from app.sessions.opening import Claim, NoRoom
+from app.values import subscriber_of
 
 # When a client that was not let in may try again, in seconds.
 RETRY_AFTER = 5
@@ -26,7 +26,8 @@ class RealtimeAsr:
         """Serve one client: transcript chunks in, status and answer frames out."""
         websocket = WebSocket(scope, receive, send)
         runtime = runtime_of(websocket)
-        address = address_of(scope)
+        client = scope.get("client")
+        address = subscriber_of(client[0]) if client else ""
         with suppress(WebSocketDisconnect):
             async with runtime.sessions.attending(address):
                 identity = runtime.gate.admit(scope["headers"], scope["subprotocols"], scope["query_string"])
@@ -61,24 +62,22 @@ async def _serve(
 ) -> None:
     """Give the client its session back, or a new one, and serve it."""
     if not isinstance(identity, Identity):
-        await _refuse(runtime, websocket, Unauthorized(), CloseCode.UNAUTHORIZED, ErrorCode.UNAUTHORIZED)
+        await _refuse(runtime, websocket, Unauthorized(), CloseCode.UNAUTHORIZED)
         return
     try:
         live, start = await runtime.opening.enter(identity, _claim(websocket))
     except NoRoom:
-        await _refuse(runtime, websocket, SessionLimit(), CloseCode.SESSION_LIMIT, ErrorCode.SESSION_LIMIT)
+        await _refuse(runtime, websocket, SessionLimit(), CloseCode.SESSION_LIMIT)
         return
     connection = await live.attend(start, receive, send)
     runtime.metrics.count_close(connection.left_with if connection.close_code is None else connection.close_code)
     await connection.say_goodbye()
 
 
-async def _refuse(
-    runtime: Runtime, websocket: WebSocket, frame: SessionLimit | Unauthorized, code: CloseCode, reason: ErrorCode
-) -> None:
-    runtime.metrics.refused.labels(reason.lower()).inc()
+async def _refuse(runtime: Runtime, websocket: WebSocket, frame: SessionLimit | Unauthorized, code: CloseCode) -> None:
+    runtime.metrics.refused.labels(frame.code.lower()).inc()
     await websocket.send_text(frame.to_json())
-    await websocket.close(code, reason)
+    await websocket.close(code, frame.code)
 
 
 def _claim(websocket: WebSocket) -> Claim | None:

@@ -14,7 +14,7 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         rate = settings.messages_per_second
         self._max_bytes = settings.max_message_bytes
-        self._partials, self._messages = TokenBucket(rate, burst=2 * rate), MessageLimit(rate)
+        self._partials, self.messages = TokenBucket(rate, burst=2 * rate), MessageLimit(rate)
 
     def read(self, raw: str | bytes, now: float) -> tuple[ClientMessage, Details | None]:
         """The message, and what could not be taken of it as it came. Raises `ClientError`."""
@@ -28,14 +28,10 @@ class Intake:
                 raise MessageTooLarge(text, details={"limit": limit}, message_id=id_of(raw))
             message, details = read(raw)
         except ClientError as error:
-            if wait := self._messages.take(now):
+            if wait := self.messages.take(now):
                 raise RateLimited(wait, error.message_id) from error
             raise
         is_partial = isinstance(message, AsrChunk) and not message.is_final
-        if wait := (self._partials if is_partial else self._messages).take(now):
+        if wait := (self._partials if is_partial else self.messages).take(now):
             raise RateLimited(wait, message.id)
         return message, details
-
-    def is_flooded(self, now: float) -> bool:
-        """The client does not slow down, although it is told to."""
-        return self._messages.is_flooded(now)

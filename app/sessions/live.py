@@ -27,7 +27,7 @@ from app.sessions.frames import FrameLog, NotKept
 from app.sessions.intake import Intake
 from app.sessions.limits import QueryLimits
 from app.sessions.query import answer, failure_of
-from app.sessions.resume import SessionTokens
+from app.sessions.resume import Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -43,22 +43,24 @@ class LiveSession:
 
     def __init__(
         self,
+        key: str,
         session: SessionState,
         provider: RagProvider,
         settings: Settings,
-        tokens: SessionTokens,
+        tokens: Tokens,
         limits: QueryLimits,
         observers: Sequence[Observer] = (),
         *,
         tenant: str | None = None,
     ) -> None:
+        self.key = key
         self.session = session
-        self.tokens = tokens
         self.tenant = tenant
         self.has_begun = asyncio.Event()
         self.log = FrameLog(settings.resume_frames if settings.resume_seconds else 0, settings.resume_bytes)
         self._provider = provider
         self._settings = settings
+        self._tokens = tokens
         self._limits = limits
         self._observers = Observers(observers)
         self._intake = Intake(settings)
@@ -115,9 +117,10 @@ class LiveSession:
     def _close(self, code: CloseCode, reason: str) -> None:
         """It is over, and has said what there was to say."""
         self._over.set()
-        self.tokens.revoke()
+        self._tokens.revoke(self.key)
         self._alarm.stop()
-        self._stop_waiting()
+        if self._parked_until is not None:
+            self._parked_until.cancel()
         if self._connection is not None:
             self._connection.close(code, reason)
 
@@ -125,7 +128,7 @@ class LiveSession:
 
     def begin(self, not_resumed: NotResumed | None) -> Start:
         """Where its first client enters; `not_resumed` says why one that came back gets a new session."""
-        token = self.tokens.issue() if self._settings.resume_seconds else None
+        token = self._tokens.issue(self.key) if self._settings.resume_seconds else None
         return Start(effects=self.session.connect(time.monotonic(), resume_token=token, not_resumed=not_resumed))
 
     def resume(self, token: str, last_seq: int, session_id: str | None) -> Start:
@@ -135,7 +138,7 @@ class LiveSession:
         except NotKept:
             self.end()
             raise
-        ack = self.session.resume(session_id, last_seq, self.tokens.issue(token), time.monotonic())
+        ack = self.session.resume(session_id, last_seq, self._tokens.issue(self.key, token), time.monotonic())
         return Start(position, ack.to_json())
 
     async def attend(self, start: Start, receive: asgi.Receive, send: asgi.Send) -> Connection:
@@ -166,7 +169,8 @@ class LiveSession:
         if former is not None:
             former.close(CloseCode.TAKEN_OVER, "another connection took over")
             former.leave()
-        self._stop_waiting()
+        if self._parked_until is not None:
+            self._parked_until.cancel()
 
     def _leave(self, connection: Connection, *, is_for_good: bool = False) -> None:
         """The socket is lost, and the session waits for its client, unless there is nothing to wait for."""
@@ -191,17 +195,12 @@ class LiveSession:
         else:  # the process stood still: who came back in time may be at the door
             self._parked_until = loop.call_later(LATE_SECONDS, self.end)
 
-    def _stop_waiting(self) -> None:
-        if self._parked_until is not None:
-            self._parked_until.cancel()
-            self._parked_until = None
-
     async def _read(self, connection: Connection) -> None:
         while connection.close_code is None:
             raw = await connection.receive()
             if connection.close_code is not None:
                 return  # the session is over, or another connection's: this came in the same moment
-            self.tokens.confirm()
+            self._tokens.confirm(self.key)
             effects = self._take(raw)
             self._arm()
             await self._carry_out(effects)
@@ -213,7 +212,7 @@ class LiveSession:
             effects = self.session.receive(message, now, details)
         except ClientError as error:
             effects = self.session.refuse(error, now)
-            if self._intake.is_flooded(now):
+            if self._intake.messages.is_flooded(now):
                 effects += self.session.wind_down(Ending("rate_limited", CloseCode.FLOODED, now), now)
             return effects
         except Exception as bug:

@@ -66,10 +66,8 @@ class Opening:
             live = self._make(account, identity)
             await self._sessions.open(live)
             start = live.begin(not_resumed)
-        if identity.expires_at is None:
-            live.session.expire_at(math.inf)
-        else:  # on the monotonic clock
-            live.session.expire_at(time.monotonic() + identity.expires_at - time.time())
+        seconds = math.inf if identity.expires_at is None else identity.expires_at - time.time()
+        live.session.expire_at(time.monotonic() + seconds)
         return live, start
 
     def _resume(self, account: Account, claim: Claim) -> tuple[LiveSession, Start]:
@@ -97,5 +95,6 @@ class Opening:
         observers: list[Observer] = [OutcomeLog(), SessionMetrics(account.metrics)]
         if settings.tracing:
             observers.append(SessionTrace(account.provider.name, account.name))
-        tokens = self._sessions.tokens.of(key)
-        return LiveSession(session, account.provider, settings, tokens, limits, observers, tenant=account.name)
+        return LiveSession(
+            key, session, account.provider, settings, self._sessions.tokens, limits, observers, tenant=account.name
+        )

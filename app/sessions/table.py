@@ -92,7 +92,7 @@ class Sessions:
 
     async def open(self, live: LiveSession) -> None:
         """Let a session begin."""
-        self._sessions[live.tokens.key] = live
+        self._sessions[live.key] = live
         self._of_tenant[live.tenant] += 1
         life = asyncio.create_task(self._live(live))
         self._lives.add(life)
@@ -107,7 +107,7 @@ class Sessions:
         except Exception:
             logger.exception("a session broke")
         finally:
-            del self._sessions[live.tokens.key]
+            del self._sessions[live.key]
             self._of_tenant[live.tenant] -= 1
             if not self._of_tenant[live.tenant]:
                 del self._of_tenant[live.tenant]

@@ -247,7 +247,7 @@ LEFT = {"type": "websocket.disconnect", "code": 1000}
 
 
 def make_session(settings: Settings, rag: Provider) -> LiveSession:
-    return LiveSession(SessionState("s", settings, judge=judge), rag, settings, Tokens().of("s"), QueryLimits([], []))
+    return LiveSession("s", SessionState("s", settings, judge=judge), rag, settings, Tokens(), QueryLimits([], []))
 
 
 def said(text: str) -> Message:

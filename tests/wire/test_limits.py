@@ -14,7 +14,6 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.identity.address import address_of
 from tests.client import PATIENCE, Client, open_client
 from tests.conftest import Serve
 from tests.rules import text_of
@@ -267,20 +266,6 @@ async def test_an_address_may_have_so_many_connections(start: Serve) -> None:
             pass
     async with service.connect():
         pass
-
-
-@pytest.mark.parametrize(
-    ("address", "whose"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("testclient", "testclient"),
-    ],
-)
-def test_an_address_of_ipv6_is_as_large_as_a_subscriber_has_it(address: str, whose: str) -> None:
-    assert address_of({"client": (address, 1)}) == whose
-    assert address_of({}) == ""
 
 
 async def test_many_who_come_at_once_do_not_get_past_the_limit(start: Serve) -> None:
