@@ -61,7 +61,7 @@ class Connection:
         self._is_gone = False
         self._sent = asyncio.Event()
         self._since = 0.0
-        self._alarm = Alarm(self._send_due, self._give_up)
+        self._alarm = Alarm(self._send_due, self._get_stuck)
         self._sender: asyncio.Task[None] | None = None
         self.reading = Stay()
         """Within this the socket is read; `close` ends it."""
@@ -116,7 +116,7 @@ class Connection:
         sending them.
         """
         if self.unread > self._settings.unread_frames or self._log.written - self._read > self._settings.unread_bytes:
-            self._give_up()
+            self._get_stuck()
         while self._is_sending and not self._is_gone:
             if not waits:
                 return False
@@ -180,6 +180,6 @@ class Connection:
     def _send_due(self) -> float:
         return self._since + self._settings.send_seconds if self._is_sending else math.inf
 
-    def _give_up(self) -> None:
+    def _get_stuck(self) -> None:
         self.is_stuck = True
         self.leave()

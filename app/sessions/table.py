@@ -79,10 +79,10 @@ class Sessions:
     def make_room(self, tenant: str | None = None) -> bool:
         """End one parked session, of this tenant if one is named: without a running answer first, then the oldest."""
         parked = (each for each in self._sessions.values() if each.is_parked and tenant in {None, each.tenant})
-        given_up = min(parked, key=lambda each: (each.session.query is not None, each.parked_at), default=None)
-        if given_up is not None:
-            given_up.end()
-        return given_up is not None
+        chosen = min(parked, key=lambda each: (each.session.query is not None, each.parked_at), default=None)
+        if chosen is not None:
+            chosen.end()
+        return chosen is not None
 
     def count(self, tenant: str | None) -> int:
         """How many sessions belong to this tenant."""
