@@ -167,8 +167,7 @@ class SessionState:
     @property
     def is_blank(self) -> bool:
         """Nothing final was heard, asked or set: who comes back misses nothing in a new session."""
-        is_heard = self._listener.last_final is not None
-        return not (is_heard or self._asker.count or self._paused or self._wishes != Configure())
+        return not (self._listener.last_final or self._asker.count or self._paused or self._wishes != Configure())
 
     def wind_down(self, ending: Ending, now: float) -> list[Effect]:
         """Take no more questions, let the running answer finish until `ending.at`, and close."""
@@ -230,8 +229,7 @@ class SessionState:
         self._early.count = 0
         decision = self._listener.hear_final(chunk, text, now, self._questions.unanswered)
         self._questions.drop_crowded_out()
-        effects = self._follow(decision, now)
-        return effects + self._early.discard_unless(chunk.speaker, "", now)
+        return [*self._follow(decision, now), *self._early.discard_unless(chunk.speaker, "", now)]
 
     def _hear_nothing(self, chunk: AsrChunk, now: float) -> list[Effect]:
         if chunk.end_of_turn:
@@ -318,8 +316,7 @@ class SessionState:
             text = last.text
             self._listener.transcript.drop([last])
         self._questions.give_up()
-        effects = self._questions.interrupt("instant_query", now)
-        return effects + self._questions.ask_instantly(text, now)
+        return [*self._questions.interrupt("instant_query", now), *self._questions.ask_instantly(text, now)]
 
     # What the provider brings
 
