@@ -221,7 +221,7 @@ class SessionState:
         if text:
             self._reported_empty = False
         if not chunk.is_final:
-            effects = self._early.discard_unless(chunk.speaker, text, now)
+            effects = self._early.discard_unless(chunk.speaker, text, now) if self._early.running else []
             guess = self._listener.hear_partial(chunk, text, now)
             return effects if guess is None else effects + self._questions.ask_early(guess, now)
         if not text:

@@ -304,3 +304,8 @@ class Forgetful(Scripted):
 async def test_it_remembers_what_the_first_remembers() -> None:
     assert guard(Forgetful([END]), Scripted([END])).offers.is_stateless
     assert not guard(Scripted([END]), Forgetful([END])).offers.is_stateless
+
+
+def test_a_misspelt_offer_is_an_error_of_types() -> None:
+    with pytest.raises(TypeError):
+        Offers(is_statless=True)  # type: ignore[call-arg]  # mypy tells when it would not be one
