@@ -1,12 +1,12 @@
-# Two commands: `make run` starts the service, `make test` checks everything; `make soak` does so at length,
-# `make machines` on other machines.
+# Two commands: `make run` starts the service, `make test` checks everything; `make quick` does so in a minute, without
+# what takes long, `make soak` at length, `make machines` on other machines.
 # They need Python 3.11+ and make; uv is used when it is there.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test soak machines lock clean
+.PHONY: run quick test soak machines lock clean
 
 # Without a .env, a Dify key and a model the service answers from docs/, so that it can be tried at once.
 ifeq ($(wildcard .env),)
@@ -15,6 +15,11 @@ run: export KNOWLEDGE_DIR ?= docs
 endif
 run: $(VENV)/.runtime
 	@$(BIN)/python -m app
+
+# While one works: no browser, no soak, no processes, few random examples.
+quick: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/pytest -q -n 4 --dist loadfile -m "not slow and not machines" --hypothesis-profile quick
 
 # Dozens of processes start in the tests: what is compiled once need not be compiled by each.
 test: export PYTHONDONTWRITEBYTECODE :=

@@ -19,6 +19,7 @@ Serve = Callable[..., Awaitable[Service]]
 # A machine may be slow, and who runs the tests twice sees the same twice; `make soak` tries what nobody has tried.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("searching", deadline=None, max_examples=2_000)
+settings.register_profile("quick", deadline=None, max_examples=10, derandomize=True)
 settings.load_profile("repeatable")
 
 # Those that take longest, for a worker takes a whole file: these come first, so that none is left alone at the end.

@@ -215,6 +215,7 @@ def test_the_example_lists_every_setting_with_its_default(monkeypatch: pytest.Mo
     assert load_settings() == make_settings(port=8000, log_level="INFO")
 
 
+@pytest.mark.slow
 def test_importing_the_service_needs_no_environment() -> None:
     code = "import app.main, app.__main__; print('imported')"
     done = subprocess.run(

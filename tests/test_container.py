@@ -16,6 +16,8 @@ from tests.conftest import Serve
 from tests.service import ROOT
 from tests.test_docs import commands, run
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = ROOT / "Dockerfile"
 
 

@@ -18,6 +18,8 @@ from tests.service import ROOT
 from tests.test_container import DOCKERFILE, final_stage
 from tests.test_docs import DOCS, blocks, commands, read
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / "deployment.md"
 COMPOSE = ROOT / "compose.yaml"
 MANIFEST = DOCS / "deploy" / "kubernetes.yaml"

@@ -145,6 +145,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in dict.fromkeys(lines)]
 
 
+@pytest.mark.slow
 async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
     service = await start(rag_provider="local", knowledge_dir=DOCS)
     (code,) = blocks("python", ROOT / "README.md")
@@ -156,6 +157,7 @@ async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
     assert "'final': True" in printed.splitlines()[-1]
 
 
+@pytest.mark.slow
 async def test_the_python_of_the_frontend_page_prints_an_answer(start: Serve) -> None:
     service = await start(rag_provider="local", knowledge_dir=DOCS)
     (code,) = blocks("python", DOCS / "frontend.md")
@@ -464,6 +466,7 @@ async def test_a_token_and_its_hash_are_made_as_shown(tmp_path: Path) -> None:
     assert isinstance(found, Identity)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 async def test_a_signed_token_is_made_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

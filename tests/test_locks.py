@@ -13,6 +13,8 @@ import pytest
 import app
 from tests.service import ROOT
 
+pytestmark = pytest.mark.slow
+
 RUNTIME, DEV = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
 
 

@@ -17,6 +17,8 @@ import pytest
 from tests.checkers import check, check_schema, load_yaml
 from tests.service import ROOT
 
+pytestmark = pytest.mark.slow
+
 GITHUB = ROOT / ".github"
 WORKFLOW = GITHUB / "workflows" / "ci.yml"
 

@@ -29,6 +29,8 @@ from tests.rules import Frame
 from tests.service import ROOT
 from tests.test_docs import DOCS, PAGES, blocks, read, run
 
+pytestmark = pytest.mark.slow
+
 SNIPPETS = [
     pytest.param(block, id=f"{page.stem}-{number}")
     for page in PAGES

@@ -19,7 +19,7 @@ from tests.conftest import Serve
 from tests.console.conftest import STATIC, OpenPage, fixture
 from tests.test_docs import DOCS, blocks
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, pytest.mark.slow]
 
 Frame = dict[str, Any]
 Act = Callable[[web.WebSocketResponse], Awaitable[None]]

@@ -23,7 +23,7 @@ from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, cut, hang, replaced_answer, status, wait
 from tests.test_docs import DOCS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, pytest.mark.slow]
 
 OpenConsole = Callable[..., Awaitable[Page]]
 SOURCES = [

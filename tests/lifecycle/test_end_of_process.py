@@ -23,6 +23,8 @@ from tests.service import Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, wait
 
+pytestmark = pytest.mark.slow
+
 APP = ("-m", "app")
 UVICORN = ("-m", "uvicorn", "app.main:app", "--port", "0")
 WORKERS = (*UVICORN, "--workers", "2")

@@ -21,6 +21,8 @@ from tests.service import ROOT, Service, open_terminal
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60.0
 
 

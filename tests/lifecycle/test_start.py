@@ -11,6 +11,8 @@ import pytest
 from tests.lifecycle.test_process import connect_line, started
 from tests.service import ROOT
 
+pytestmark = pytest.mark.slow
+
 UVICORN = ("-m", "uvicorn", "app.main:app", "--port", "0")
 TRACED = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9"}
 TOO_LONG = "a" * 5_000  # the system itself refuses to look for it, as it does where it may not look

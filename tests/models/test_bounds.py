@@ -20,6 +20,8 @@ from app.services.text_utils import split_event
 from tests.models.test_session import asked, final, new_session
 from tests.service import make_settings
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES_OF_A_FRAME = 256 * 1024
 MOST_BYTES_OF_A_SESSION = 2_000_000  # docs/operations.md, "Memory"
 

@@ -53,6 +53,7 @@ def test_examples_of_readings(text: str, read: str) -> None:
     assert Reading(text).text == read
 
 
+@pytest.mark.slow
 def test_what_nobody_sees_is_what_unicode_says() -> None:
     signs = "".join(map(chr, range(sys.maxunicode + 1)))
     seen = regex.sub(r"[\p{Default_Ignorable_Code_Point}\p{Cs}]+", "", signs)

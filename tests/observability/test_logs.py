@@ -121,6 +121,7 @@ def test_the_words_of_an_exception_begin_no_record(log: io.StringIO) -> None:
     assert len(log.getvalue()) < 6 * logs.MAX_LINE_CHARS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_an_error_code_of_dify_forges_no_line(dify: StandInDify, tmp_path: Path, log_format: str) -> None:
     code = f"oh\n{FORGED} \x1b[2J" + "x" * 60_000
@@ -154,6 +155,7 @@ def test_a_record_that_cannot_be_formatted_is_told_without_its_tokens(log: io.St
     assert "?token=***" in text
 
 
+@pytest.mark.slow
 async def test_no_token_of_a_handshake_is_logged_even_at_debug(dify: StandInDify, tmp_path: Path) -> None:
     settings = {"PORT": "0", "LOG_LEVEL": "DEBUG", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url}
     async with started("-m", "app", cwd=tmp_path, **settings) as process:

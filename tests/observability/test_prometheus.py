@@ -27,6 +27,8 @@ from tests.service import ROOT, Service, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, pause, status
 
+pytestmark = pytest.mark.slow
+
 RULES = ROOT / "docs" / "alerts.yaml"
 DASHBOARD = ROOT / "docs" / "grafana-dashboard.json"
 PAGE = ROOT / "docs" / "observability.md"

@@ -212,6 +212,7 @@ async def test_nothing_is_traced_unless_that_is_wanted(start: Serve, dify: Stand
     assert "trace_id" not in dify.requests[0].body
 
 
+@pytest.mark.slow
 async def test_spans_go_where_the_environment_says(dify: StandInDify, tmp_path: Path) -> None:
     bodies: list[bytes] = []
 
@@ -247,6 +248,7 @@ async def test_spans_go_where_the_environment_says(dify: StandInDify, tmp_path: 
     assert "TRACING" not in "".join(process.lines)
 
 
+@pytest.mark.slow
 async def test_traces_that_nobody_takes_are_warned_of(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PORT="0", TRACING="true") as process:
         await process.read_until("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say")

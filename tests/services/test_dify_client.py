@@ -1181,6 +1181,7 @@ async def test_a_server_without_tls_is_called_so() -> None:
     assert str(heard.error).startswith("no connection: no TLS with 127.0.0.1: ")
 
 
+@pytest.mark.slow
 async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: StandInDify) -> None:
     most = 1 + dify_client.SPARE_CONNECTIONS
     dify.default = hang()

@@ -259,6 +259,7 @@ async def test_a_passage_without_a_sentence_is_not_quoted(tmp_path: Path) -> Non
     assert await answer(tmp_path, "what is a lantern") == NOTHING_FITS
 
 
+@pytest.mark.slow
 async def test_common_words_are_searched_when_a_question_has_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, "a.txt", "\n\n".join(f"red green blue black white {'x' * 790}" for _ in range(1_300)))
     assert "black" in await answer(tmp_path, "red green blue black white")
@@ -368,6 +369,7 @@ async def test_nothing_that_was_asked_is_logged(folder: Path, caplog: pytest.Log
     assert "quokka" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("talk", ["", TALK], ids=["alone", "with talk before"])
 async def test_most_questions_about_the_docs_are_answered_and_few_about_anything_else(talk: str) -> None:
     folder, questions = OWN

@@ -21,7 +21,7 @@ from tests.soak.soak import soak
 from tests.soak.unread import unread
 
 # Other tests reach the same lines; here they are run many times.
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=20),

@@ -630,6 +630,7 @@ async def test_waiting_in_vain_fails(monkeypatch: pytest.MonkeyPatch, dify: Stan
         await dify.asked()
 
 
+@pytest.mark.slow
 async def test_runs_as_a_process_that_stamps_its_tokens() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.standin.dify", "--first-token-ms", "1", "--token-ms", "1",

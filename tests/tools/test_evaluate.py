@@ -82,6 +82,7 @@ def test_bad_input_is_one_clear_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module(folder: Path) -> None:
     command = [sys.executable, "-m", "app", "evaluate", str(folder)]
     run = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)

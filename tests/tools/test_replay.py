@@ -447,6 +447,7 @@ async def run(*arguments: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio
     )
 
 
+@pytest.mark.slow
 async def test_it_is_a_command_whose_status_says_how_it_went(start: Serve, tmp_path: Path) -> None:
     (tmp_path / "talk").write_text(lines([final(0, "I see.", asks=True)]), encoding="utf-8")
     process = await run(str(tmp_path / "talk"), "--url", (await start()).ws_url)
@@ -456,6 +457,7 @@ async def test_it_is_a_command_whose_status_says_how_it_went(start: Serve, tmp_p
     assert shown.endswith(b"\nnot as expected\n")
 
 
+@pytest.mark.slow
 async def test_ctrl_c_ends_it_without_a_traceback(start: Serve, dify: StandInDify, tmp_path: Path) -> None:
     dify.will(answer("One", hang()))
     (tmp_path / "talk").write_text("What is RAG?", encoding="utf-8")
@@ -468,6 +470,7 @@ async def test_ctrl_c_ends_it_without_a_traceback(start: Serve, dify: StandInDif
     assert b"Traceback" not in shown + err
 
 
+@pytest.mark.slow
 async def test_nobody_has_to_read_to_the_end(start: Serve, tmp_path: Path) -> None:
     (tmp_path / "talk").write_text("What is RAG?", encoding="utf-8")
     ours, theirs = os.pipe()
@@ -481,6 +484,7 @@ async def test_nobody_has_to_read_to_the_end(start: Serve, tmp_path: Path) -> No
     assert (process.returncode, err) == (141, b"")
 
 
+@pytest.mark.slow
 async def test_on_a_terminal_it_has_colours_and_grows_and_nothing_can_steer_it(
     start: Serve, dify: StandInDify, tmp_path: Path
 ) -> None:

@@ -250,6 +250,7 @@ async def test_who_answers_no_ping_is_closed_and_may_come_back() -> None:
             pass  # nothing tells when
 
 
+@pytest.mark.slow
 async def test_pings_whose_pongs_nobody_reads_have_a_bound(start: Serve) -> None:
     service = await start(messages_per_second=1_000_000)
     async with connect_raw(service) as raw:

@@ -42,7 +42,7 @@ from tests.standin.scripts import (
 )
 
 # Other tests reach the same lines; here they are run many times.
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 BROKEN, NEXT = "What is broken?", "What is next?"
 

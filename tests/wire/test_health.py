@@ -110,6 +110,7 @@ async def test_nobody_is_looked_at_unless_that_is_wanted(start: Serve, dify: Sta
     assert dify.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [status(401), status(502), close_before_head(), hang(head=False)],

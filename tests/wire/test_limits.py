@@ -290,6 +290,7 @@ async def test_silence_ends_a_session_and_says_why(start: Serve) -> None:
             assert greeting["resumed"] is False
 
 
+@pytest.mark.slow
 async def test_who_listens_to_an_answer_is_not_idle(start: Serve, dify: StandInDify) -> None:
     service = await start(idle_seconds=1)
     go_on = asyncio.Event()
@@ -329,6 +330,7 @@ async def test_an_answer_that_outlives_the_grace_is_interrupted(start: Serve, di
     await dify.hung_up()
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Serve, dify: StandInDify) -> None:
     """The answer is larger than every buffer on the way."""
     service = await start(send_seconds=2, resume_bytes=100_000_000, answer_chunk_chars=20_000)
@@ -346,6 +348,7 @@ async def test_a_client_that_does_not_read_is_closed_and_may_come_back(start: Se
             assert any(frame.get("code") == "SLOW_CONSUMER" for frame in frames)
 
 
+@pytest.mark.slow
 async def test_frames_that_nobody_reads_are_bounded_in_bytes(start: Serve, dify: StandInDify) -> None:
     service = await start(unread_frames=100_000, messages_per_second=10_000, query_scope="aggregated")
     dify.will(answer("One", hang()))

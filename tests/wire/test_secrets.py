@@ -91,6 +91,7 @@ def by_every_way(token: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [APP, UVICORN], ids=["app", "uvicorn"])
 @pytest.mark.parametrize("log_format", ["json", "text"])
 async def test_nothing_that_was_planted_is_ever_seen(
