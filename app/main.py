@@ -35,6 +35,7 @@ from app.routers import metrics as metrics_page
 from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
+from app.services.proxies import proxy_for
 from app.services.trust import check_exporter
 from app.services.waiting import beside
 from app.sessions.accounts import Accounts
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises `StartError` when the provider or the files that the settings name cannot be loaded.
     """
     open_provider = load_provider(settings)
-    gate = Gate(settings)
+    gate = Gate(settings, proxy_for)
     metrics = Metrics(settings)
     telemetry = load_telemetry(settings)
     if settings.tracing:

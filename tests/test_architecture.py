@@ -86,3 +86,31 @@ def test_the_session_and_its_vocabulary_know_no_network_and_no_clock() -> None:
             tree = ast.walk(ast.parse(path.read_text()))
             names = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
             assert not names & forbidden, module
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def test_no_way_through_the_rooms_is_longer_than_ten() -> None:
+    """From `main` on: `__main__` only names what is run."""
+    below: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        rooms = {room_of(name) for name in imports_of(path)} - {room_of(module)}
+        below.setdefault(room_of(module), set()).update(rooms)
+
+    @cache
+    def depth(room: str) -> int:
+        return 1 + max((depth(other) for other in below.get(room, ())), default=0)
+
+    assert depth("app.main") <= 10, {room: depth(room) for room in below}
+
+
+def test_no_class_is_larger_than_one_can_read() -> None:
+    sizes = {
+        f"{module}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not module.startswith("app.models")
+    }
+    assert {name: size for name, size in sizes.items() if size > 300} == {}

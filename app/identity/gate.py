@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -137,16 +137,27 @@ def load_directory(settings: Settings) -> Directory:
 
 
 class Gate:
-    """Holds the directory of the moment. Raises `StartError` when it cannot be read."""
+    """Holds the directory of the moment. Raises `StartError` when it cannot be read.
 
-    def __init__(self, settings: Settings) -> None:
+    So does `check_backend` for the address of a tenant's Dify that cannot be asked.
+    """
+
+    def __init__(self, settings: Settings, check_backend: Callable[[str], object] = str) -> None:
         self._settings = settings
-        self.directory = load_directory(settings)
+        self._check_backend = check_backend
+        self.directory = self._load()
+
+    def _load(self) -> Directory:
+        directory = load_directory(self._settings)
+        for tenant in directory.tenants.values():
+            if tenant.dify_base_url is not None:
+                self._check_backend(str(tenant.dify_base_url))
+        return directory
 
     def reload(self) -> None:
         """Read the files again. If one is wrong, that is logged and the former directory stays."""
         try:
-            self.directory = load_directory(self._settings)
+            self.directory = self._load()
         except StartError as error:
             logger.error("who may connect stays as it was: %s", error)
         else:

@@ -73,7 +73,7 @@ class Tenant(BaseModel):
 
 
 def load_tenants(path: Path, *, tokens_required: bool = True) -> tuple[Tenant, ...]:
-    """Read the tenants; `StartError` says what is wrong, without quoting a value: with the file, or the way to a Dify.
+    """Read the tenants; `StartError` says what is wrong, without quoting a value.
 
     A token is not required of tenants who may come with a signed one.
     """
@@ -106,12 +106,7 @@ def load_tenants(path: Path, *, tokens_required: bool = True) -> tuple[Tenant, .
 
 def _tenant(number: int, entry: dict[str, Any]) -> Tenant:
     try:
-        tenant = Tenant.model_validate(entry)
-        if tenant.dify_base_url is not None:
-            from app.services.proxies import proxy_for  # with httpx: who does not ask Dify needs none
-
-            proxy_for(str(tenant.dify_base_url))
-        return tenant
+        return Tenant.model_validate(entry)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
     # A malformed name is not shown: it may be a token in the wrong line.

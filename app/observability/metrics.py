@@ -32,17 +32,10 @@ CHARACTERS = (50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
 # likes: what is not here is `other`.
 CLOSE_CODES = frozenset({*CloseCode, 1001, 1005, 1006})
 
+LIMITS = ("too_many_sessions", "too_many_connections", "session_limit")
 # Requests that the edge refuses before the service sees them.
 EDGE = ("malformed", "too_large", "too_slow")
-REFUSALS = (
-    "foreign_origin",
-    "unauthorized",
-    "draining",
-    "too_many_sessions",
-    "too_many_connections",
-    "session_limit",
-    *EDGE,
-)
+REFUSALS = ("foreign_origin", "unauthorized", "draining", *LIMITS, *EDGE)
 RESUMES = ("resumed", *get_args(NotResumed))
 
 # When a counter began says nothing here, and would double the number of series.

@@ -104,8 +104,7 @@ class Connection:
         if self.close_code is not None:
             with suppress(OSError):  # among them a timeout
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    goodbye = {"type": "websocket.close", "code": self.close_code, "reason": self.close_reason}
-                    await self._send(goodbye)
+                    await self._send({"type": "websocket.close", "code": self.close_code, "reason": self.close_reason})
 
     # Sending
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import StartError
 from app.identity import Directory, Gate, Identity, Refusal, gate
+from app.services.proxies import proxy_for
 from app.values import allowed_origin_of, origin_of
 from tests.identity.samples import SECRET, entry, hash_of, tenant
 from tests.service import make_settings
@@ -251,3 +252,16 @@ def test_a_reload_of_a_broken_file_changes_nothing_and_is_logged(
 def test_the_user_of_a_tenant_is_a_pseudonym_with_its_name() -> None:
     assert Identity().user_prefix == ""
     assert Identity(tenant("acme"), subject="someone@example.org").user_prefix == "acme-"
+
+
+def test_a_tenants_dify_that_no_proxy_leads_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
+    monkeypatch.setenv("NO_PROXY", "dify.internal")
+    path = tmp_path / "tenants.toml"
+    own = ['dify_api_key = "k"', 'dify_base_url = "http://dify.internal/v1"']
+    path.write_text(entry("acme", "t", *own))
+    settings = make_settings(auth_tokens_file=path)
+    Gate(settings, proxy_for)
+    path.write_text(entry("acme", "t", *own).replace("dify.internal", "dify.example"))
+    with pytest.raises(StartError, match=r"^ALL_PROXY: "):
+        Gate(settings, proxy_for)

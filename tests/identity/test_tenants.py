@@ -122,15 +122,3 @@ def test_beside_signed_tokens_a_tenant_may_do_without_one_of_its_own(path: Path)
     assert [each.token_sha256 for each in load_tenants(path, tokens_required=False)] == [hash_of("a-token"), None, None]
     with pytest.raises(StartError, match=r"tenant shop: 'token_sha256': Field required"):
         load_tenants(path)
-
-
-def test_a_tenants_dify_that_no_proxy_leads_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
-    monkeypatch.setenv("NO_PROXY", "dify.internal")
-    path = tmp_path / "tenants.toml"
-    own = ['dify_api_key = "k"', 'dify_base_url = "http://dify.internal/v1"']
-    path.write_text(entry("acme", "t", *own))
-    load_tenants(path)
-    path.write_text(entry("acme", "t", *own).replace("dify.internal", "dify.example"))
-    with pytest.raises(StartError, match=r"^ALL_PROXY: "):
-        load_tenants(path)
