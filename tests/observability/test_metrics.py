@@ -27,6 +27,8 @@ from tests.standin.scripts import answer, cut, hang, status, wait
 from tests.wire.test_identity import bearer, refused, tenants_file
 from tests.wire.test_resume import lose, parked
 
+pytestmark = pytest.mark.slow
+
 
 async def ask_typed(client: Client, text: str) -> None:
     await client.control("instant_query", text=text)
@@ -251,7 +253,6 @@ async def test_a_provider_asked_outside_a_session_counts_nothing(dify: StandInDi
     assert len(dify.requests) == 2
 
 
-@pytest.mark.slow
 async def test_several_processes_show_the_sum_of_all(dify: StandInDify, tmp_path: Path) -> None:
     counts = tmp_path / "counts"
     counts.mkdir()
@@ -287,7 +288,6 @@ async def test_several_processes_show_the_sum_of_all(dify: StandInDify, tmp_path
     assert not list(counts.glob("gauge_live*"))
 
 
-@pytest.mark.slow
 async def test_counting_into_a_folder_that_is_not_there_is_refused_with_one_line(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "missing")) as process:
         assert await process.rest() == 2
@@ -295,7 +295,6 @@ async def test_counting_into_a_folder_that_is_not_there_is_refused_with_one_line
     assert line.startswith("realtime-rag: PROMETHEUS_MULTIPROC_DIR: ")
 
 
-@pytest.mark.slow
 async def test_counting_into_a_folder_that_takes_no_file_is_refused_with_one_line(tmp_path: Path) -> None:
     async with started("-m", "app", cwd=tmp_path, PROMETHEUS_MULTIPROC_DIR="/proc") as process:
         assert await process.rest() == 2
@@ -303,7 +302,6 @@ async def test_counting_into_a_folder_that_takes_no_file_is_refused_with_one_lin
     assert line.startswith("realtime-rag: PROMETHEUS_MULTIPROC_DIR: /proc cannot be written to: ")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_removed", [True, False], ids=["removed", "with a foreign file in it"])
 async def test_a_folder_that_cannot_be_read_any_more_is_said_on_the_page(tmp_path: Path, is_removed: bool) -> None:
     counts = tmp_path / "counts"

@@ -49,6 +49,8 @@ from tests.standin.scripts import (
     wait,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def dify() -> AsyncIterator[StandInDify]:
@@ -630,7 +632,6 @@ async def test_waiting_in_vain_fails(monkeypatch: pytest.MonkeyPatch, dify: Stan
         await dify.asked()
 
 
-@pytest.mark.slow
 async def test_runs_as_a_process_that_stamps_its_tokens() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.standin.dify", "--first-token-ms", "1", "--token-ms", "1",

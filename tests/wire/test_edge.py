@@ -22,6 +22,8 @@ from tests.conftest import Serve
 from tests.scrape import scrape
 from tests.service import Service, make_settings, serve
 
+pytestmark = pytest.mark.slow
+
 END = b"\r\n\r\n"
 
 
@@ -250,7 +252,6 @@ async def test_who_answers_no_ping_is_closed_and_may_come_back() -> None:
             pass  # nothing tells when
 
 
-@pytest.mark.slow
 async def test_pings_whose_pongs_nobody_reads_have_a_bound(start: Serve) -> None:
     service = await start(messages_per_second=1_000_000)
     async with connect_raw(service) as raw:

@@ -26,6 +26,8 @@ from tests.standin.scripts import (
     wait,
 )
 
+pytestmark = pytest.mark.slow
+
 WARRANTY = "How long is the warranty?"
 
 
@@ -126,7 +128,6 @@ async def test_after_a_deadline_with_only_pings_the_next_question_begins_a_new_c
     assert capsys.readouterr().err.count("the next question begins a new one") == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [[send(workflow_started()), hang()], hang(head=False), [send(message("One")), hang()]],
@@ -156,7 +157,6 @@ async def test_after_failures_in_a_row_dify_is_left_alone_and_the_client_knows_f
     assert len(dify.requests) == 2
 
 
-@pytest.mark.slow
 async def test_one_client_whose_inputs_do_not_fit_shuts_nobody_else_out(start: Serve, dify: StandInDify) -> None:
     dify.required_inputs, dify.only_pings = {"name"}, 0.02
     service = await start(breaker_failures=2, dify_timeout=2)

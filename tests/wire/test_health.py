@@ -17,6 +17,8 @@ from tests.standin.dify import StandInDify
 from tests.standin.exchange import Script
 from tests.standin.scripts import close_before_head, hang, slow_head, status
 
+pytestmark = pytest.mark.slow
+
 
 async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
     service = await start()
@@ -110,7 +112,6 @@ async def test_nobody_is_looked_at_unless_that_is_wanted(start: Serve, dify: Sta
     assert dify.calls == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "trouble",
     [status(401), status(502), close_before_head(), hang(head=False)],
