@@ -27,7 +27,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov -n 6 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --cov -n 5 --dist loadfile --no-loadscope-reorder
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
