@@ -167,7 +167,7 @@ class SessionState:
     @property
     def is_blank(self) -> bool:
         """Nothing final was heard, asked or set: who comes back misses nothing in a new session."""
-        return not (self._listener.last_final or self._asker.count or self._paused or self._wishes != Configure())
+        return not (self._listener.last_final or self._asker.count or self._paused or self._wishes.model_fields_set)
 
     def wind_down(self, ending: Ending, now: float) -> list[Effect]:
         """Take no more questions, let the running answer finish until `ending.at`, and close."""

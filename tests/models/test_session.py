@@ -12,7 +12,7 @@ from app.errors import RagError, RagTimeout, RagUnavailable
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
 from app.models.listening import Judge
-from app.models.messages import Ack, Answer, AsrChunk, Configure, Control, FinalAnswer, Status
+from app.models.messages import Ack, Answer, AsrChunk, Configure, Control, FinalAnswer, Status, parse
 from app.models.session import SessionState
 from app.models.transcript import REMEMBERED_IDS
 from tests.models.judges import judge_by_signs, judge_by_words
@@ -254,3 +254,11 @@ def test_a_client_that_is_gone_gets_no_more_frames() -> None:
     assert cancel is not None
     assert cancel.reason == "disconnected"
     assert session.disconnect(now=2) is None
+
+
+def test_a_session_that_was_only_configured_is_worth_coming_back_to() -> None:
+    session = new_session()
+    session.receive(parse('{"type": "keepalive"}'), now=1)
+    assert session.is_blank
+    session.receive(parse('{"type": "configure"}'), now=1)
+    assert not session.is_blank
