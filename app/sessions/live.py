@@ -249,7 +249,7 @@ class LiveSession:
         if connection is None:
             await asyncio.sleep(0)  # nothing else holds a provider back that never waits
             return
-        waits = waits or self.session.query is None or asyncio.current_task() is self._query
+        waits = waits or asyncio.current_task() is self._query or self.session.query is None
         is_idle = await connection.flush(waits=waits)
         if connection is not self._connection:
             return
