@@ -87,7 +87,7 @@ async def test_a_head_without_end_is_refused_and_not_kept(
 
 @pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: a\r\n"], ids=["silent", "half"])
 async def test_a_head_that_does_not_come_is_not_waited_for(start: Serve, begun: bytes) -> None:
-    service = await start(handshake_seconds=0.05)
+    service = await start(handshake_seconds=1.0)
     async with plug(service) as (reader, writer):
         writer.write(begun)
         assert await status_of(reader) == 408
@@ -96,7 +96,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(start: Serve, begun: 
 
 
 async def test_the_second_request_of_a_connection_is_not_waited_for_either(start: Serve) -> None:
-    service = await start(handshake_seconds=0.2)
+    service = await start(handshake_seconds=1.0)
     async with plug(service) as (reader, writer):
         writer.write(request("/nowhere"))
         assert await status_of(reader) == 404
