@@ -478,9 +478,10 @@ async def stopped(dify: StandInDify, http: httpx.AsyncClient, script: Script, *,
 
 
 async def test_a_stopped_answer_is_kept_only_if_it_is_read_on(dify: StandInDify, http: httpx.AsyncClient) -> None:
-    dify.on_stop.delay = 0.05
     one = answer("One", hang(), conversation_id="c")
+    dify.on_stop.delay = 2.0  # so long a reader has to leave
     assert kinds(await stopped(dify, http, one, reads_on=False))[-1] == "message"
+    dify.on_stop.delay = 0.05
     assert kinds(await stopped(dify, http, one, reads_on=True))[-1] == "message_end"
 
     assert dify.memory["c"] == ["", "One"]
