@@ -131,7 +131,10 @@ class Settings(Address):
     )
 
     ready_probe_seconds: float = Field(
-        0, ge=0, allow_inf_nan=False, description="Seconds between two looks at Dify for the ready page; 0 for none."
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds between two looks at the provider for the ready page; 0 for none.",
     )
     metrics_tenants: bool = Field(False, description="Show the names of tenants on the page of metrics.")
 

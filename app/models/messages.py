@@ -171,12 +171,14 @@ def _make_do(message: Any, problems: list[ErrorDetails]) -> tuple[ClientMessage,
     """Round what is nearly right, leave out what is not, and take the rest."""
     details: Details = {}
     while True:
-        for problem in problems:
-            # The place is empty where the message as a whole does not fit, else (type, field, ...).
-            field = str(problem["loc"][1]) if problem["loc"] else "type"
+        # The place is (type, field, ...), and shorter where the message as a whole does not fit.
+        fields = [str(problem["loc"][1]) if len(problem["loc"]) > 1 else "type" for problem in problems]
+        for field, problem in zip(fields, problems, strict=True):
             if field in _NEEDED and not (field == "text" and _means_nothing_by_text(message)):
                 raise _refusal(message, field, problem)
-        for field in dict.fromkeys(str(problem["loc"][1]) for problem in problems):
+            if field not in message or details.get(field) == "ignored":  # the message cannot do without it
+                raise _refusal(message, field, problem)
+        for field in dict.fromkeys(fields):
             nearest = None if field in details else _nearest(field, message[field])
             details[field] = "ignored" if nearest is None else "rounded"
             message[field] = nearest

@@ -85,7 +85,7 @@ class Metrics:
         self.asked = self._counter("questions_asked", "Questions announced to clients", "provider", *tenant)
         self.questions = self._counter("questions", "Questions that ended", "outcome", "code", "provider", *tenant)
         self.speculations = self._counter("speculations", "Questions that were asked early", "result")
-        self.retries = self._counter("retries", "Questions that were sent to Dify once more")
+        self.retries = self._counter("retries", "Questions that were sent to the backend once more")
         self.renewals = self._counter("conversations_renewed", "Conversations that Dify had forgotten")
 
         self.wait = self._seconds("question_wait", "From the last word to the asking")

@@ -19,7 +19,7 @@ from app.models.answers import (
     TextReplaced,
 )
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
-from app.models.messages import ClientMessage, parse, read
+from app.models.messages import CLIENT_TYPES, ClientMessage, parse, read
 from app.models.session import SessionState
 from tests.models.judges import judge_by_signs
 from tests.rules import Frame, Rules, text_of
@@ -75,7 +75,7 @@ MESSAGES = st.one_of(
     st.just({"type": "keepalive", "session_id": "two"}),
     # Any value in any field: a message is taken with what can be used of it, or refused, and nothing else.
     st.fixed_dictionaries(
-        {"type": st.sampled_from(["asr_chunk", "control", "configure"])},
+        {"type": st.sampled_from(CLIENT_TYPES)},
         optional=dict.fromkeys(
             sorted({name for kind in get_args(ClientMessage) for name in kind.model_fields} - {"type"}),
             st.recursive(SCALARS, lambda part: st.lists(part, max_size=2) | st.dictionaries(st.text(max_size=2), part)),

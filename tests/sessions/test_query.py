@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from app.errors import RagBrokenStream, RagError, RagFailed, RagUnavailable, TooManyQuestions
-from app.services.rag import AnswerEnd, AnswerEvent, Progress, Question, TextDelta
+from app.services.rag import AnswerEnd, AnswerEvent, Offers, Progress, Question, TextDelta
 from app.sessions.limits import QueryLimits, Slots, TokenBucket
 from app.sessions.query import answer, failure_of
 from tests.client import PATIENCE
@@ -19,6 +19,8 @@ END = AnswerEnd()
 
 
 class Provider:
+    offers = Offers()
+
     def __init__(self, *events: AnswerEvent) -> None:
         self._events = events
         self.is_closed = False
