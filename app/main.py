@@ -71,7 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
             await stack.enter_async_context(gauges.watched())
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))
-            stack.enter_context(reloaded_on_signal(gate))
+            reloads = [gate.reload, *([provider.index.look_again] if provider.index is not None else [])]
+            stack.enter_context(reloaded_on_signal(*reloads))
             yield {"runtime": Runtime(settings, gate, accounts, sessions, readiness, metrics, gauges)}
 
     app = FastAPI(

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from app.errors import RagBrokenStream, RagError, RagFailed
 from app.services.breaker import Breaker
+from app.services.indexing import Index
 from app.services.rag import (
     AnswerEnd,
     AnswerEvent,
@@ -46,7 +47,7 @@ class GuardedProvider:
         self.name = name
         self.breaker = breaker
         self.is_stateless: bool = getattr(first, "is_stateless", False)
-        self.is_indexed: bool | None = getattr(first, "is_indexed", None)
+        self.index: Index | None = getattr(first, "index", None) or getattr(fallback, "index", None)
         self.probe: Callable[[], Awaitable[None]] | None = getattr(first, "probe", None)
         self._first = first
         self._fallback = fallback

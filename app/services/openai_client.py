@@ -16,6 +16,7 @@ from app.errors import RagBrokenStream, RagRateLimited, RagRejected, RagTimeout,
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines
+from app.services.indexing import Index
 from app.services.large_json import read_json
 from app.services.local.quotes import Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
@@ -78,8 +79,8 @@ class OpenAiClient:
         self._takes_options = True  # until it says that it knows no `stream_options`
 
     @property
-    def is_indexed(self) -> bool | None:
-        return None if self._folder is None else self._folder.is_indexed
+    def index(self) -> Index | None:
+        return None if self._folder is None else self._folder.index
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         passages = [] if self._folder is None else _within(await self._folder.passages(question), PASSAGES_CHARS)
@@ -120,7 +121,9 @@ class OpenAiClient:
             raise RagUnavailable(f"the server answers {status}")
 
     def _nothing_fits(self, question: Question) -> list[TextDelta]:
-        return [TextDelta(text) for text in nothing_fits(question.text, self._settings.nothing_found == "say")]
+        state = None if self._folder is None else self._folder.index.state
+        is_said = self._settings.nothing_found == "say"
+        return [TextDelta(text) for text in nothing_fits(question.text, is_said, state)]
 
     # Asking
 

@@ -35,8 +35,8 @@ class RagProvider(Protocol):
     """Anything that answers questions. One instance serves all sessions at once.
 
     One that remembers nothing of a conversation may say so with an attribute `is_stateless = True`: then a question may
-    be begun early and taken back at any time (`SPECULATE`). One that answers from an index may tell by `is_indexed`,
-    once it is opened, whether there is anything in it. One that can find out whether it could answer may have
+    be begun early and taken back at any time (`SPECULATE`). One that answers from an index may show it as its
+    attribute `index` (`app.services.indexing`). One that can find out whether it could answer may have
     `async def probe(self) -> None`, which raises `RagError` if not (`READY_PROBE_SECONDS`).
     """
 

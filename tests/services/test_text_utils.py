@@ -9,8 +9,9 @@ import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.services.cuts import split_text
 from app.services.rag import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
-from app.services.text_utils import split_event, split_text, stream_answer
+from app.services.text_utils import split_event, stream_answer
 from tests.client import PATIENCE
 
 FAMILY = "👨‍👩‍👧‍👦"

@@ -9,13 +9,29 @@ from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from io import BytesIO, StringIO
 from textwrap import dedent
-from xml.etree.ElementTree import Element, ParseError, fromstring
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, fromstring
 
 MAX_BYTES = 16 * 1024 * 1024
 HAN_SHARE = 0.3  # of a text in GB 18030: nearly any bytes can be read as one
+HAN_CHARS = 100_000  # that are looked at
+
+# Why a file is not read. They are counted: none of them names anything of the file.
+UNKNOWN = ""  # of a kind that nobody reads
+TOO_LARGE = f"larger than {MAX_BYTES // 1024**2} MiB"
+NO_TEXT = "no text in it"
+EXPECTED = frozenset({UNKNOWN, NO_TEXT})  # nobody need look at these files
+TOO_LARGE_UNPACKED = f"{TOO_LARGE} once it is unpacked"
 
 _HAN = re.compile("[\u4e00-\u9fff]")
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+
+
+class Unreadable(ValueError):
+    """Why a file cannot be read; `is_lasting` unless it may be otherwise the next time, though nobody changes it."""
+
+    def __init__(self, reason: str, *, is_lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.is_lasting = is_lasting
 
 
 PLAIN = frozenset({".txt", ".srt", ".vtt"})
@@ -23,22 +39,23 @@ PLAIN = frozenset({".txt", ".srt", ".vtt"})
 
 
 def read(suffix: str, data: bytes) -> str:
-    """The file as Markdown. Raises `ValueError` for what is none of its kind, or too large once it is unpacked."""
+    """The file as Markdown. Raises `Unreadable` for what is none of its kind, or too large once it is unpacked."""
     return READERS[suffix](data)
 
 
 def _text(data: bytes) -> str:
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
-            return data.decode(encoding)
+            return data.decode(encoding, "replace")
     if b"\0" in data:
-        raise ValueError("not a text")
+        raise Unreadable("not a text")
     for encoding in ("utf-8", "gb18030"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding == "utf-8" or len(_HAN.findall(text)) >= HAN_SHARE * len(text):
+        start = text[:HAN_CHARS]
+        if encoding == "utf-8" or len(_HAN.findall(start)) >= HAN_SHARE * len(start):
             return text
     return data.decode("cp1252", "replace")
 
@@ -139,7 +156,15 @@ def _csv(data: bytes) -> str:
     try:
         return _table(csv.reader(StringIO(text), "excel-tab" if "\t" in text.partition("\n")[0] else "excel"))
     except csv.Error as error:
-        raise ValueError(str(error)) from error
+        raise Unreadable("not a table") from error
+
+
+NOT_WORD = "not a Word document"
+
+
+class _Plain(TreeBuilder):
+    def doctype(self, *_: str | None) -> None:
+        raise Unreadable(NOT_WORD)  # its entities could grow without end
 
 
 def _docx(data: bytes) -> str:
@@ -147,15 +172,13 @@ def _docx(data: bytes) -> str:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("word/document.xml") as document:
             xml = document.read(MAX_BYTES + 1)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ValueError("not a Word document") from error
+        raise Unreadable(NOT_WORD) from error
     if len(xml) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES} bytes once it is unpacked")
-    if b"<!DOCTYPE" in xml[:1024]:
-        raise ValueError("not a Word document: it declares a document type")  # its entities could grow without end
+        raise Unreadable(TOO_LARGE_UNPACKED)
     try:
-        body = fromstring(xml)
+        body = fromstring(xml, XMLParser(target=_Plain()))
     except ParseError as error:
-        raise ValueError("not a Word document") from error
+        raise Unreadable(NOT_WORD) from error
     return "\n\n".join(filter(None, map(_block, body.iterfind(f"{_WORD}body/*"))))
 
 
