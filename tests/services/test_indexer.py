@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -169,6 +170,19 @@ def test_a_file_of_many_passages_goes_in_and_out_whole(index: Indexer, knowledge
     index.look()
     assert (knowledge.size, found(knowledge, "lante")) == (2, ["The lantern hangs in the attic."])
     assert knowledge.weight("shine") is None
+
+
+def test_what_an_extra_would_read_is_counted_with_what_to_do(
+    knowledge: Knowledge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    for name in ("a.pdf", "b.PDF"):
+        (tmp_path / name).touch()
+    index = Indexer(knowledge, tmp_path)
+    caplog.set_level(logging.INFO)
+    index.look()
+    assert "; not read: 2 .pdf: install the extra `pdf`" in messages(caplog, logging.INFO)[-1]
+    assert not [line for line in messages(caplog, logging.WARNING) if "Skipped" in line]
 
 
 async def test_the_end_does_not_wait_for_a_file(tmp_path: Path, gate: Gate) -> None:

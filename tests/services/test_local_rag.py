@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from app.config import Settings
 from app.errors import RagUnavailable, StartError
-from app.services.local.formats import MAX_BYTES
 from app.services.local.indexer import PROGRESS_FILES, Indexer
 from app.services.local.knowledge import Knowledge
 from app.services.local.quotes import find_quotes
+from app.services.local.unreadable import MAX_BYTES
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH, SNIPPET_CHARS
 from app.services.rag import AnswerEnd, Question, RagProvider, Source, TextDelta
 from tests.benchmarks.answers import OWN, TALK, measure
@@ -272,13 +272,13 @@ async def test_every_known_kind_of_file_below_the_folder_is_read_and_the_others_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    for number, name in enumerate(["b/c.MARKDOWN", "b/d/e.txt", "f.rst", ".g.md", ".h/i.md", "j.pdf", "k.PDF", "l"]):
+    for number, name in enumerate(["b/c.MARKDOWN", "b/d/e.txt", "f.rst", ".g.md", ".h/i.md", "j.png", "k.PNG", "l"]):
         write(tmp_path, name, f"The lantern number {number}.")
     (tmp_path / "folder.md").mkdir()
     async with indexed(knowledge(tmp_path)) as rag:
         _, sources = await ask(rag, "lantern")
     assert {source.source for source in sources} == {"b/c.MARKDOWN", "b/d/e.txt", "f.rst"}
-    assert messages(caplog, logging.INFO)[-1].endswith("; not read: 2 .pdf, 1 without a suffix")
+    assert messages(caplog, logging.INFO)[-1].endswith("; not read: 2 .png, 1 without a suffix")
 
 
 async def test_links_neither_lead_out_nor_loop_nor_repeat(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.services.local.documents import documents
-from app.services.local.formats import MAX_BYTES, Unreadable
 from app.services.local.reader import MAX_PASSAGES, Row
 from app.services.local.reading import Reader
-from tests.services.test_formats import docx
+from app.services.local.unreadable import MAX_BYTES, Unreadable
+from tests.services.test_formats import docx, pdf
 
 
 @pytest.fixture
@@ -52,6 +52,15 @@ def test_a_file_that_takes_more_than_its_share_is_given_up_and_the_next_one_is_r
     assert refused.value.is_lasting
     (tmp_path / "good.md").write_text("A lantern.", encoding="utf-8")
     assert [row.text for row in read(reader, tmp_path / "good.md")] == ["A lantern."]
+
+
+def test_a_pdf_is_read_and_one_that_grows_is_given_up(reader: Reader, tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    (tmp_path / "good.pdf").write_bytes(pdf("A lantern."))
+    assert read(reader, tmp_path / "good.pdf") == [Row("Page 1", "A lantern.", "pag 1 a lante")]
+    (tmp_path / "bomb.pdf").write_bytes(pdf("a" * 200_000_000))
+    with pytest.raises(Unreadable, match=r"not a PDF|takes more than|takes longer than"):
+        read(reader, tmp_path / "bomb.pdf")
 
 
 def test_a_file_that_is_gone_by_then_may_come_back(reader: Reader, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.services.local import formats
-from app.services.local.formats import Unreadable
+from app.services.local.unreadable import MAX_BYTES, TOO_LARGE, Unreadable
 
 Sign = tuple[int, int, int]
 """When a file was changed, its size and its inode: who has the same has not been changed."""
@@ -68,12 +68,12 @@ def _entries(folder: str) -> list[str]:
 
 
 def _check(suffix: str, about: os.stat_result) -> None:
-    if suffix not in formats.READERS:
-        raise Unreadable(formats.UNKNOWN)
+    if (problem := formats.problem(suffix)) is not None:
+        raise Unreadable(problem)
     if not stat.S_ISREG(about.st_mode):
         raise Unreadable("not a regular file")  # reading a pipe would wait forever
-    if about.st_size > formats.MAX_BYTES:
-        raise Unreadable(formats.TOO_LARGE)
+    if about.st_size > MAX_BYTES:
+        raise Unreadable(TOO_LARGE)
 
 
 def _name(path: str, root: str) -> str:

@@ -11,27 +11,14 @@ from io import BytesIO, StringIO
 from textwrap import dedent
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, fromstring
 
-MAX_BYTES = 16 * 1024 * 1024
+from app.services.local import markup, pages, records
+from app.services.local.unreadable import MAX_BYTES, NEEDS_PDF, TOO_LARGE_UNPACKED, UNKNOWN, Unreadable
+
 HAN_SHARE = 0.3  # of a text in GB 18030: nearly any bytes can be read as one
 HAN_CHARS = 100_000  # that are looked at
 
-# Why a file is not read. They are counted: none of them names anything of the file.
-UNKNOWN = ""  # of a kind that nobody reads
-TOO_LARGE = f"larger than {MAX_BYTES // 1024**2} MiB"
-NO_TEXT = "no text in it"
-EXPECTED = frozenset({UNKNOWN, NO_TEXT})  # nobody need look at these files
-TOO_LARGE_UNPACKED = f"{TOO_LARGE} once it is unpacked"
-
 _HAN = re.compile("[\u4e00-\u9fff]")
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-
-
-class Unreadable(ValueError):
-    """Why a file cannot be read; `is_lasting` unless it may be otherwise the next time, though nobody changes it."""
-
-    def __init__(self, reason: str, *, is_lasting: bool = True) -> None:
-        super().__init__(reason)
-        self.is_lasting = is_lasting
 
 
 PLAIN = frozenset({".txt", ".srt", ".vtt"})
@@ -41,6 +28,13 @@ PLAIN = frozenset({".txt", ".srt", ".vtt"})
 def read(suffix: str, data: bytes) -> str:
     """The file as Markdown. Raises `Unreadable` for what is none of its kind, or too large once it is unpacked."""
     return READERS[suffix](data)
+
+
+def problem(suffix: str) -> str | None:
+    """Why no file of this kind can be read, if so."""
+    if suffix == ".pdf" and not pages.is_installed():
+        return NEEDS_PDF
+    return None if suffix in READERS else UNKNOWN
 
 
 def _text(data: bytes) -> str:
@@ -207,6 +201,10 @@ def _subtitles(data: bytes) -> str:
     return _CUE.sub("", _text(data).replace("\r\n", "\n"))
 
 
+def _of_text(read_text: Callable[[str], str]) -> Callable[[bytes], str]:
+    return lambda data: read_text(_text(data))
+
+
 READERS: dict[str, Callable[[bytes], str]] = {
     ".md": _text,
     ".markdown": _text,
@@ -220,4 +218,11 @@ READERS: dict[str, Callable[[bytes], str]] = {
     ".docx": _docx,
     ".srt": _subtitles,
     ".vtt": _subtitles,
+    ".json": _of_text(records.from_json),
+    ".jsonl": _of_text(records.from_json_lines),
+    ".ipynb": _of_text(records.from_notebook),
+    ".org": _of_text(markup.from_org),
+    ".adoc": _of_text(markup.from_asciidoc),
+    ".asciidoc": _of_text(markup.from_asciidoc),
+    ".pdf": pages.from_pdf,
 }

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from app.errors import StartError
 from app.services.indexing import IndexState, Unread
-from app.services.local import formats
 from app.services.local.documents import Document, Sign, documents
-from app.services.local.formats import Unreadable
 from app.services.local.knowledge import File, Knowledge
 from app.services.local.reading import Reader
+from app.services.local.unreadable import EXPECTED, NO_TEXT, Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -162,13 +161,13 @@ class Indexer:
             problems.append((source, os.path.splitext(source)[1].lower(), reason))
         for source, file in files.items():
             if not file.passages:
-                problems.append((source, os.path.splitext(source)[1].lower(), formats.NO_TEXT))
+                problems.append((source, os.path.splitext(source)[1].lower(), NO_TEXT))
         counts = Counter((suffix or "without a suffix", reason) for _, suffix, reason in problems)
         unread = tuple(
             sorted((Unread(*kind, files) for kind, files in counts.items()), key=lambda each: (-each.files, each))
         )
         self.state = IndexState(1, sum(file.passages > 0 for file in files.values()), self._knowledge.size, unread)
-        named = {(source, reason) for source, _, reason in problems if reason not in formats.EXPECTED}
+        named = {(source, reason) for source, _, reason in problems if reason not in EXPECTED}
         for source, reason in sorted(named - self._known_problems):
             logger.warning("Skipped %s: %s", source, reason)
         self._known_problems = named

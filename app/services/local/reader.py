@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from app.services.local import formats
-from app.services.local.formats import Unreadable
 from app.services.local.passages import split_markdown, split_plain
 from app.services.local.terms import text_terms
+from app.services.local.unreadable import Unreadable
 
 # What one file may cost.
 SECONDS = 5.0
@@ -27,6 +27,7 @@ MEMORY_BYTES = 200_000_000
 MAX_PASSAGES = 50_000
 
 TOO_MUCH = f"takes more than {MEMORY_BYTES // 1_000_000} MB"
+TOO_DEEP = "too deeply nested"
 SEPARATOR = " › "  # between the headings of a path
 
 
@@ -64,8 +65,10 @@ def main(requests: IO[bytes], replies: IO[bytes]) -> None:
             end = [error.strerror or type(error).__name__, False]
         except Unreadable as error:
             end = [str(error), True]
-        except (MemoryError, RecursionError):
+        except MemoryError:
             end = [TOO_MUCH, True]
+        except RecursionError:
+            end = [TOO_DEEP, True]
         except Exception as error:
             end = [type(error).__name__, True]
         _give_time(0, 0)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import app
 from app.services.local.documents import Document
-from app.services.local.formats import Unreadable
 from app.services.local.reader import SECONDS, Row
+from app.services.local.unreadable import Unreadable
 
 _CODE = str(Path(app.__file__).parents[1])
 
