@@ -36,7 +36,7 @@ from app.observability import metrics, tracing
 from app.observability.metrics import Metrics
 from app.routers.health import Health
 from app.services import providers, trust
-from app.services.local import indexer
+from app.services.local import index_file, indexer
 from app.services.local_rag import NOTHING_FITS
 from app.services.rag import Question, TextDelta
 from app.sessions import live, table
@@ -328,7 +328,7 @@ REFUSING = {"StartError", "ValueError", "refuse_to_start"}
 
 def refusals() -> Iterator[str]:
     """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
-    modules = [config, values, tenants, signed, indexer, providers, trust, metrics, tracing, main, __main__]
+    modules = [config, values, tenants, signed, index_file, indexer, providers, trust, metrics, tracing, main, __main__]
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in REFUSING:
             continue

@@ -13,6 +13,7 @@ from itertools import count
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
 from app.services.indexing import IndexState
+from app.services.local.index_file import open_index
 from app.services.local.indexer import Indexer
 from app.services.local.knowledge import Knowledge
 from app.services.local.quotes import Quote, find_quotes
@@ -78,15 +79,18 @@ class LocalRag:
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
     """Answer from `knowledge_dir`, else `docs`, which is read meanwhile. Raises `StartError` if that is no folder."""
+    folder = settings.knowledge_dir or OWN_DOCS
     with (
         # Made here, used by two threads in turns, and closed when both have ended.
-        closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection,
+        closing(open_index(settings.knowledge_index, folder)) as connection,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-rag") as thread,
     ):
         knowledge = Knowledge(connection)
-        index = Indexer(knowledge, settings.knowledge_dir or OWN_DOCS, settings.knowledge_refresh_seconds)
+        index = Indexer(knowledge, folder, settings.knowledge_refresh_seconds)
         rag = LocalRag(knowledge, index, thread, is_said=settings.nothing_found == "say")
         loop = asyncio.get_running_loop()
+        if not index.state.is_indexing:
+            rag.is_complete.set()
         index.on_complete = lambda: loop.call_soon_threadsafe(rag.is_complete.set)
         index.start()
         try:

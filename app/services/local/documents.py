@@ -15,20 +15,18 @@ Sign = tuple[int, int, int]
 """When a file was changed, its size and its inode: who has the same has not been changed."""
 
 
-NOWHERE: Sign = (0, 0, 0)
-
-
 class Document(NamedTuple):
     """`source` is the path below the folder, with slashes; `path` where the file really is.
 
-    With a `problem` it cannot be read. Without a `sign` nothing is known of it: that may be otherwise the next time.
+    With a `problem` it cannot be read; where `may_return`, that may be otherwise the next time.
     """
 
     source: str
     suffix: str
     path: str
-    sign: Sign | None = None
+    sign: Sign = (0, 0, 0)
     problem: str | None = None
+    may_return: bool = False
 
 
 def documents(folder: Path) -> Iterator[Document]:
@@ -53,12 +51,11 @@ def documents(folder: Path) -> Iterator[Document]:
                 continue
             document = document._replace(sign=(about.st_mtime_ns, about.st_size, about.st_ino))
             _check(document.suffix, about)
-        except FileNotFoundError as error:
-            document = document._replace(problem=str(error.strerror), sign=NOWHERE)
         except OSError as error:
-            document = document._replace(problem=error.strerror or type(error).__name__)
+            may_return = not isinstance(error, FileNotFoundError)
+            document = document._replace(problem=error.strerror or type(error).__name__, may_return=may_return)
         except Unreadable as error:
-            document = document._replace(problem=str(error), sign=document.sign or NOWHERE)
+            document = document._replace(problem=str(error))
         yield document
 
 

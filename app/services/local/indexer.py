@@ -44,7 +44,7 @@ class Indexer:
         self._refused: dict[str, tuple[Sign | None, str]] = {}
         """Files that could not be read, with why; one whose sign is the same need not be tried again."""
         self._known_problems: set[tuple[str, str]] = set()
-        self.state = IndexState()
+        self.state = self._state() if knowledge.files else IndexState()
         self.on_complete: Callable[[], object] = lambda: None
         """Called in the thread when the folder has been read for the first time."""
 
@@ -88,7 +88,7 @@ class Indexer:
             logger.info("KNOWLEDGE_DIR: %s has files again", self._folder)
             self._is_gone = False
         changed = [document for document in there.values() if self._is_new(document, known)]
-        unknown = [document.source for document in found if not document.sign]
+        unknown = [document.source for document in found if document.may_return]
         gone = [file for file in known.values() if file.source not in there and not _is_below(file.source, unknown)]
         self._refused = {source: refused for source, refused in self._refused.items() if source in there}
         is_first = self.state.is_indexing
@@ -118,7 +118,7 @@ class Indexer:
     def _read_all(self, changed: list[Document], is_first: bool) -> list[File]:
         """Write what can be read of them; the first time show each at once."""
         added: list[File] = []
-        whole, read = sum(map(_size, changed)), 0
+        whole, read = sum(document.sign[1] for document in changed), 0
         for number, document in enumerate(changed, 1):
             try:
                 if self._is_ended.is_set():
@@ -135,7 +135,7 @@ class Indexer:
                 added.append(file)
                 if is_first:
                     self._knowledge.show([file])
-            read += _size(document)
+            read += document.sign[1]
             if is_first and number < len(changed):
                 self.state = IndexState(min(read / (whole or 1), 0.99), len(added), self._knowledge.size)
                 if number % PROGRESS_FILES == 0:
@@ -166,11 +166,15 @@ class Indexer:
         unread = tuple(
             sorted((Unread(*kind, files) for kind, files in counts.items()), key=lambda each: (-each.files, each))
         )
-        self.state = IndexState(1, sum(file.passages > 0 for file in files.values()), self._knowledge.size, unread)
+        self.state = self._state(unread)
         named = {(source, reason) for source, _, reason in problems if reason not in EXPECTED}
         for source, reason in sorted(named - self._known_problems):
             logger.warning("Skipped %s: %s", source, reason)
         self._known_problems = named
+
+    def _state(self, unread: tuple[Unread, ...] = ()) -> IndexState:
+        files = sum(file.passages > 0 for file in self._knowledge.files.values())
+        return IndexState(1, files, self._knowledge.size, unread)
 
     def _tell_first(self, started: float) -> None:
         if not self.state.passages:
@@ -183,10 +187,6 @@ class Indexer:
         if more := sum(each.files for each in state.unread[UNREAD_KINDS:]):
             unread.append(f"{more} others")
         return f"{state.files} files, {state.passages} passages{time_}; not read: {', '.join(unread) or 'none'}"
-
-
-def _size(document: Document) -> int:
-    return document.sign[1] if document.sign else 0
 
 
 def _is_below(source: str, others: list[str]) -> bool:

@@ -41,7 +41,7 @@ class File(NamedTuple):
 
     id: int
     source: str
-    sign: Sign | None
+    sign: Sign
     passages: int
     terms: int
 
@@ -67,12 +67,20 @@ class Knowledge:
         # `ascii` splits at spaces and leaves everything beyond ASCII alone.
         connection.executescript(
             """
-            CREATE TABLE passages (id INTEGER PRIMARY KEY, file INTEGER, heading TEXT, text TEXT);
-            CREATE INDEX by_file ON passages (file);
-            CREATE VIRTUAL TABLE search USING fts5 (terms, tokenize = 'ascii');
-            CREATE VIRTUAL TABLE terms USING fts5vocab (search, row);
+            CREATE TABLE IF NOT EXISTS files (
+                id INTEGER PRIMARY KEY, source TEXT, changed INTEGER, size INTEGER, inode INTEGER,
+                passages INTEGER, terms INTEGER
+            );
+            CREATE TABLE IF NOT EXISTS passages (id INTEGER PRIMARY KEY, file INTEGER, heading TEXT, text TEXT);
+            CREATE INDEX IF NOT EXISTS by_file ON passages (file);
+            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (terms, tokenize = 'ascii');
+            CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5vocab (search, row);
             """
         )
+        for id_, source, changed, size, inode, passages, terms in connection.execute("SELECT * FROM files"):
+            self._take(File(id_, source, (changed, size, inode), passages, terms))
+        self._rows = self.size
+        self._files = max(self._shown, default=0)
 
     # Writing
 
@@ -81,7 +89,7 @@ class Knowledge:
         """What is shown, by its source."""
         return {file.source: file for file in self._shown.values()}
 
-    def add(self, source: str, sign: Sign | None, rows: Iterable[Row]) -> File:
+    def add(self, source: str, sign: Sign, rows: Iterable[Row]) -> File:
         """Write a version of a file. It is not shown yet, and nothing is left of it if `rows` raises."""
         self._files += 1
         file = File(self._files, source, sign, 0, 0)
@@ -101,13 +109,22 @@ class Knowledge:
         with self.lock:
             for file in removed:
                 del self._shown[file.id]
-            self._shown.update((file.id, file) for file in added)
-            self.size += sum(file.passages for file in added) - sum(file.passages for file in removed)
-            self._terms += sum(file.terms for file in added) - sum(file.terms for file in removed)
+                self.size -= file.passages
+                self._terms -= file.terms
+            for file in added:
+                self._take(file)
         for file in removed:
             self._remove(file)
+        rows = [(file.id, file.source, *file.sign, file.passages, file.terms) for file in added]
         with self.lock:
+            self._connection.executemany("DELETE FROM files WHERE id = ?", [(file.id,) for file in removed])
+            self._connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._connection.commit()
+
+    def _take(self, file: File) -> None:
+        self._shown[file.id] = file
+        self.size += file.passages
+        self._terms += file.terms
 
     def forget(self, added: Iterable[File]) -> None:
         """Take back what was not shown."""
