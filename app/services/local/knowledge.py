@@ -9,11 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import accumulate, islice
 from math import log
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from app.services.local.documents import Sign
-from app.services.local.reader import SEPARATOR, Row
+from app.services.local.reader import SEPARATOR, Row, terms_of, title_of
 
 __all__ = ["SEPARATOR", "File", "Knowledge", "Passage"]
 
@@ -33,7 +32,7 @@ class Passage(NamedTuple):
 
     @property
     def title(self) -> str:
-        return self.heading or PurePosixPath(self.source).stem
+        return title_of(self.source, self.heading)
 
 
 class File(NamedTuple):
@@ -64,7 +63,7 @@ class Knowledge:
         self._rows = 0
         self._having: dict[str, int] = {}  # passages with a term, as far as that was asked
         # The terms are made elsewhere, because the tokenizers of SQLite cannot find a Chinese word of two characters.
-        # `ascii` splits at spaces and leaves everything beyond ASCII alone.
+        # `ascii` splits at spaces and leaves everything beyond ASCII alone. The index does not store them.
         connection.executescript(
             """
             CREATE TABLE IF NOT EXISTS files (
@@ -73,7 +72,7 @@ class Knowledge:
             );
             CREATE TABLE IF NOT EXISTS passages (id INTEGER PRIMARY KEY, file INTEGER, heading TEXT, text TEXT);
             CREATE INDEX IF NOT EXISTS by_file ON passages (file);
-            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (terms, tokenize = 'ascii');
+            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (terms, content = '', tokenize = 'ascii');
             CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5vocab (search, row);
             """
         )
@@ -141,15 +140,18 @@ class Knowledge:
             self._having.clear()
 
     def _remove(self, file: File) -> None:
-        find = "SELECT id FROM passages WHERE file = ? LIMIT ?"
+        find = "SELECT id, heading, text FROM passages WHERE file = ? LIMIT ?"
+        forget = "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)"
         while True:
             with self.lock:
-                ids = self._connection.execute(find, (file.id, SLICE)).fetchall()
-                if not ids:
+                rows = self._connection.execute(find, (file.id, SLICE)).fetchall()
+                if not rows:
                     return
-                self._connection.executemany("DELETE FROM search WHERE rowid = ?", ids)
-                self._connection.executemany("DELETE FROM passages WHERE id = ?", ids)
-                self._rows -= len(ids)
+                for id_, heading, text in rows:
+                    terms = terms_of(title_of(file.source, heading), text)
+                    self._connection.execute(forget, (id_, terms))
+                    self._connection.execute("DELETE FROM passages WHERE id = ?", (id_,))
+                self._rows -= len(rows)
                 self._having.clear()
             time.sleep(PAUSE)
 
@@ -167,10 +169,12 @@ class Knowledge:
 
     def search(self, terms: Iterable[str], limit: int) -> list[Passage]:
         """The passages with any of the terms, best first."""
-        # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
-        query = " OR ".join(f'"{term}"' for term in self._telling(terms))
-        if not query:
-            return []
+        rare, common = self._by_frequency(terms)
+        query = " OR ".join([*rare, *([f"({' AND '.join(common)})"] if common else [])])
+        found = self._matching(query, limit) if query else []
+        return found or (self._matching(common[0], limit) if common else [])
+
+    def _matching(self, query: str, limit: int) -> list[Passage]:
         select = (
             "SELECT file, heading, text FROM search JOIN passages ON passages.id = search.rowid"
             " WHERE search MATCH ? ORDER BY rank"
@@ -181,15 +185,18 @@ class Knowledge:
             )
             return list(islice(found, limit))
 
-    def _telling(self, terms: Iterable[str]) -> list[str]:
-        """The rarest of the terms. SQLite ranks every passage that has one: their number is the time it takes."""
+    def _by_frequency(self, terms: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The rarest of the terms, and, where these are few, some that stand in too many passages to look at each.
+
+        SQLite ranks every passage that matches: their number is the time it takes.
+        """
         known = sorted((having, term) for term in terms if (having := self._passages_with(term)))
         ranked = accumulate(having for having, _ in known)
-        return [
-            term
-            for number, ((_, term), passages) in enumerate(zip(known, ranked, strict=True))
-            if number < LEAST_TERMS or passages <= MOST_RANKED
-        ]
+        number = sum(passages <= MOST_RANKED for passages in ranked)
+        # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
+        quoted = [f'"{term}"' for _, term in known]
+        common = quoted[number : number + 2] if number < LEAST_TERMS else []
+        return quoted[:number], common if len(common) > 1 or not number else []
 
     def _passages_with(self, term: str) -> int:
         with self.lock:

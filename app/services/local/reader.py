@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from app.services.local import formats
@@ -45,12 +45,19 @@ def rows(source: str, path: str, suffix: str) -> Iterator[Row]:
     if not text.isascii():
         text = text.encode(errors="replace").decode()  # JSON can hold lone surrogates
     sections = split_plain(text) if suffix in formats.PLAIN else split_markdown(text)
-    stem = os.path.splitext(os.path.basename(source))[0]
     for number, (headings, section) in enumerate(sections):
         if number == MAX_PASSAGES:
             raise Unreadable(f"more than {MAX_PASSAGES} passages")
         heading = SEPARATOR.join(headings)
-        yield Row(heading, section, " ".join(text_terms(f"{heading or stem}\n{section}")))
+        yield Row(heading, section, terms_of(title_of(source, heading), section))
+
+
+def title_of(source: str, heading: str) -> str:
+    return heading or PurePosixPath(source).stem
+
+
+def terms_of(title: str, text: str) -> str:
+    return " ".join(text_terms(f"{title}\n{text}"))
 
 
 def main(requests: IO[bytes], replies: IO[bytes]) -> None:
