@@ -15,6 +15,8 @@ from app.services.local.documents import Document
 from app.services.local.reader import SECONDS, Row
 from app.services.local.unreadable import Unreadable
 
+# As far as the system has them: what ends a reader that takes too long.
+_OVERTIME = {-getattr(signal, name, 0) for name in ("SIGPROF", "SIGALRM")} - {0}
 _CODE = str(Path(app.__file__).parents[1])
 
 
@@ -65,7 +67,7 @@ class Reader:
     def _end_of(self, process: subprocess.Popen[bytes]) -> Unreadable:
         code = process.wait()
         self.close()
-        if code in {-signal.SIGPROF, -signal.SIGALRM}:
+        if code in _OVERTIME:
             return Unreadable(f"takes longer than {SECONDS:.0f} seconds")
         return Unreadable(f"its reader ended with {code}")
 
