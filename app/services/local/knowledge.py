@@ -186,7 +186,7 @@ class Knowledge:
             return list(islice(found, limit))
 
     def _by_frequency(self, terms: Iterable[str]) -> tuple[list[str], list[str]]:
-        """The rarest of the terms, and, where these are few, some that stand in too many passages to look at each.
+        """The rarest of the terms, and, where these are few, commoner ones of which few passages may hold all.
 
         SQLite ranks every passage that matches: their number is the time it takes.
         """
@@ -195,8 +195,11 @@ class Knowledge:
         number = sum(passages <= MOST_RANKED for passages in ranked)
         # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
         quoted = [f'"{term}"' for _, term in known]
-        common = quoted[number : number + 2] if number < LEAST_TERMS else []
-        return quoted[:number], common if len(common) > 1 or not number else []
+        expected, end = float(self._rows), number
+        while expected > MOST_RANKED and number < LEAST_TERMS and end < len(known):
+            expected *= known[end][0] / self._rows
+            end += 1
+        return quoted[:number], quoted[number:end] if expected <= MOST_RANKED or not number else []
 
     def _passages_with(self, term: str) -> int:
         with self.lock:
