@@ -16,7 +16,7 @@ import pytest
 from app.services.indexing import Unread
 from app.services.local.indexer import Indexer
 from app.services.local.knowledge import Knowledge
-from app.services.local_rag import LocalRag
+from app.services.local_rag import LocalRag, open_local
 from tests.client import PATIENCE
 from tests.conftest import Gate
 from tests.service import indexed, make_settings
@@ -160,6 +160,44 @@ def test_files_without_text_and_of_unknown_kinds_are_counted_and_not_named(
     index.look()
     assert index.state.unread == (Unread(".png", "", 2), Unread(".txt", "no text in it", 1))
     assert (index.state.files, messages(caplog, logging.WARNING)) == (2, [])
+
+
+def test_an_index_that_cannot_grow_stays_as_it_was_and_is_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    write(folder, "lantern.md", "The lantern hangs in the attic.")
+    with closing(sqlite3.connect(tmp_path / "index")) as connection:
+        knowledge = Knowledge(connection)
+        index = Indexer(knowledge, folder)
+        index.look()
+        ((pages,),) = connection.execute("PRAGMA page_count")
+        connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        write(folder, "boat.md", "The boat lies at the pier.")
+        write(folder, "many.md", "\n\n".join(f"# Cat {number}\n\nIt sleeps." for number in range(1_000)))
+        (folder / "lantern.md").unlink()
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            index.look()
+        assert found(knowledge, "lante")
+        assert (knowledge.size, knowledge.weight("boat"), knowledge.weight("sleep")) == (1, None, None)
+        connection.execute("PRAGMA max_page_count = 100000")
+        index.look()
+        assert (knowledge.size, found(knowledge, "boat")) == (1_001, ["The boat lies at the pier."])
+
+
+async def test_what_fails_in_the_background_is_logged_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "a.md", "The lantern hangs in the attic.")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere")
+        async with open_local(make_settings(knowledge_dir=tmp_path, knowledge_refresh_seconds=0)) as rag:
+            async with asyncio.timeout(PATIENCE):
+                while not messages(caplog, logging.ERROR):  # noqa: ASYNC110  # the log has no event
+                    await asyncio.sleep(0.01)
+            patch.undo()
+            rag.index.look_again()
+            await asyncio.wait_for(rag.is_complete.wait(), PATIENCE)
+            assert "attic" in (await ask(rag, "where is the lantern"))[0]
+    assert messages(caplog, logging.ERROR) == [f"Indexing {tmp_path} failed"]
 
 
 def test_a_file_of_many_passages_goes_in_and_out_whole(index: Indexer, knowledge: Knowledge, tmp_path: Path) -> None:

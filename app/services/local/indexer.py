@@ -94,13 +94,16 @@ class Indexer:
         is_first = self.state.is_indexing
         try:
             added = self._read_all(changed, is_first)
+            if self._is_ended.is_set():
+                return
+            replaced = [known[file.source] for file in added if file.source in known]
+            if added or gone:
+                self._knowledge.show([] if is_first else added, [*replaced, *gone])
+        except Exception:
+            self._knowledge.undo()
+            raise
         finally:
             self._reader.close()
-        if self._is_ended.is_set():
-            return
-        replaced = [known[file.source] for file in added if file.source in known]
-        if added or gone:
-            self._knowledge.show([] if is_first else added, [*replaced, *gone])
         self._tell(found)
         if is_first:
             self._tell_first(started)
@@ -126,10 +129,6 @@ class Indexer:
                 file = self._knowledge.add(document.source, document.sign, self._reader.read(document))
             except Unreadable as error:
                 self._refused[document.source] = (document.sign if error.is_lasting else None, str(error))
-            except Exception:
-                if not is_first:
-                    self._knowledge.forget(added)
-                raise
             else:
                 self._refused.pop(document.source, None)
                 added.append(file)

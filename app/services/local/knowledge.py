@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from app.services.local.documents import Sign
 from app.services.local.reader import SEPARATOR, Row, terms_of, title_of
+from app.services.local.unreadable import Unreadable
 
 __all__ = ["SEPARATOR", "File", "Knowledge", "Passage"]
 
@@ -76,10 +77,7 @@ class Knowledge:
             CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5vocab (search, row);
             """
         )
-        for id_, source, changed, size, inode, passages, terms in connection.execute("SELECT * FROM files"):
-            self._take(File(id_, source, (changed, size, inode), passages, terms))
-        self._rows = self.size
-        self._files = max(self._shown, default=0)
+        self._load()
 
     # Writing
 
@@ -89,7 +87,7 @@ class Knowledge:
         return {file.source: file for file in self._shown.values()}
 
     def add(self, source: str, sign: Sign, rows: Iterable[Row]) -> File:
-        """Write a version of a file. It is not shown yet, and nothing is left of it if `rows` raises."""
+        """Write a version of a file. It is not shown yet, and nothing is left of it if `rows` raises `Unreadable`."""
         self._files += 1
         file = File(self._files, source, sign, 0, 0)
         each = iter(rows)
@@ -98,7 +96,7 @@ class Knowledge:
                 self._write(file.id, slice_)
                 terms = sum(row.terms.count(" ") + 1 for row in slice_)
                 file = file._replace(passages=file.passages + len(slice_), terms=file.terms + terms)
-        except BaseException:
+        except Unreadable:
             self._remove(file)
             raise
         return file
@@ -125,10 +123,20 @@ class Knowledge:
         self.size += file.passages
         self._terms += file.terms
 
-    def forget(self, added: Iterable[File]) -> None:
-        """Take back what was not shown."""
-        for file in added:
-            self._remove(file)
+    def undo(self) -> None:
+        """Go back to how it was when something was shown last."""
+        with self.lock:
+            self._connection.rollback()
+            self._load()
+
+    def _load(self) -> None:
+        self._shown.clear()
+        self._having.clear()
+        self.size = self._terms = 0
+        for id_, source, changed, size, inode, passages, terms in self._connection.execute("SELECT * FROM files"):
+            self._take(File(id_, source, (changed, size, inode), passages, terms))
+        self._rows = self.size
+        self._files = max(self._shown, default=0)
 
     def _write(self, file: int, rows: Sequence[Row]) -> None:
         with self.lock:
