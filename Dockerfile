@@ -8,12 +8,15 @@ RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \
         --require-hashes -r /srv/requirements.txt
 COPY app /srv/app
+COPY docs /srv/docs
 # Compiled once and trusted: the files are read-only from here on.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/app
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/app /srv/app
+# What RAG_PROVIDER=local answers from until a folder is mounted there.
+COPY --from=build /srv/docs /srv/docs
 WORKDIR /srv
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0
 USER 65532:65532

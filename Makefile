@@ -40,10 +40,10 @@ soak: $(VENV)/.dev
 machines: $(VENV)/.dev
 	$(BIN)/pytest -v -s -m machines tests/machines
 
-# The lock files hold hashes and no addresses; what the image installs takes signed tokens and traces, too. Needs uv.
+# The lock files hold hashes and no addresses; what the image installs takes signed tokens, traces and PDF, too. Needs uv.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--no-emit-index-url --extra jwt --extra otel -o requirements.txt pyproject.toml
+		--no-emit-index-url --extra jwt --extra otel --extra pdf -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--no-emit-index-url --group dev -o requirements-dev.txt pyproject.toml
 

@@ -171,6 +171,12 @@ class Settings(Address):
     knowledge_dir: Path | None = Field(
         None, description="Folder of documents to answer from: by default docs for local, and none for openai."
     )
+    knowledge_index: Path | None = Field(
+        None, description="File that keeps the index of it over restarts; without one it is in memory."
+    )
+    knowledge_refresh_seconds: float = Field(
+        10, ge=0, allow_inf_nan=False, description="Seconds between two looks at what has changed in it; 0 for never."
+    )
     nothing_found: Literal["say", "silent"] = Field(
         "say", description="What is answered when nothing in the folder fits: say so, or nothing at all (silent)."
     )

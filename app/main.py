@@ -75,7 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
             await stack.enter_async_context(beside(gauges.watch()))
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))
-            stack.enter_context(reloaded_on_signal(gate))
+            index = provider.offers.index
+            reloads = [gate.reload, *([] if index is None else [index.look_again])]
+            stack.enter_context(reloaded_on_signal(*reloads))
             yield {"runtime": Runtime(settings, gate, accounts, sessions, opening, readiness, metrics, gauges)}
 
     app = FastAPI(

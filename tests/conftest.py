@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from app.config import Settings
-from tests.client import Client
+from tests.client import PATIENCE, Client
 from tests.service import Service, make_settings, serve
 from tests.standin.dify import StandInDify
 
@@ -53,6 +57,47 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 async def dify() -> AsyncIterator[StandInDify]:
     async with StandInDify() as standin:
         yield standin
+
+
+class Gate:
+    """Holds every process that reads a folder but the first, each until it is opened once more."""
+
+    def __init__(self, folder: Path) -> None:
+        here, gate, first = folder / "here", folder / "gate", folder / "first"
+        os.mkfifo(here)
+        os.mkfifo(gate)
+        # Both ways, so that neither end waits for the other one to be there.
+        self._here, self._gate = (os.open(pipe, os.O_RDWR | os.O_NONBLOCK) for pipe in (here, gate))
+        self.interpreter = folder / "python"
+        wait = f"if [ -e {first} ]; then echo > {here}; read -r _ < {gate}; fi; : > {first}"
+        self.interpreter.write_text(f'#!/bin/sh\n{wait}\nexec {sys.executable} "$@"\n', encoding="utf-8")
+        self.interpreter.chmod(0o700)
+
+    async def reached(self) -> None:
+        """Wait until the next one waits."""
+        loop, is_here = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._here, is_here.set)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await is_here.wait()
+        finally:
+            loop.remove_reader(self._here)
+        os.read(self._here, 1)
+
+    def open(self) -> None:
+        os.write(self._gate, b"\n")
+
+    def close(self) -> None:
+        os.close(self._here)
+        os.close(self._gate)
+
+
+@pytest.fixture
+def gate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(tmp_path_factory.mktemp("gate"))
+    monkeypatch.setattr(sys, "executable", str(gate.interpreter))
+    with closing(gate):
+        yield gate
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ import pytest
 from app.config import Settings
 from app.lifecycle.server import make_server
 from app.main import build_app
+from app.services.local_rag import LocalRag, open_local
 from tests.client import PATIENCE, Client, open_client, reopen_client
 from tests.rules import Frame
 
@@ -56,14 +57,29 @@ def make_settings(**values: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serve(settings: Settings, **options: Any) -> AsyncIterator[Service]:
-    """Run the service in this event loop, with other options of uvicorn than its own if need be."""
+async def indexed(settings: Settings) -> AsyncIterator[LocalRag]:
+    """The embedded provider, which has read its folder."""
+    async with open_local(settings) as rag:
+        async with asyncio.timeout(PATIENCE):
+            await rag.is_complete.wait()
+        yield rag
+
+
+@asynccontextmanager
+async def serve(settings: Settings, *, is_indexed: bool = True, **options: Any) -> AsyncIterator[Service]:
+    """Run the service in this event loop, with other options of uvicorn than its own if need be.
+
+    If it answers from a folder, that has been read, unless `is_indexed` is false.
+    """
     server = make_server(build_app(settings), settings)
     vars(server.config).update(options)
     task = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(PATIENCE):
             await server.is_listening.wait()
+            runtime = server.lifespan.state["runtime"]
+            while is_indexed and (index := runtime.readiness.index) is not None and index.is_indexing:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.01)
         yield Service(server.port, settings.ws_path)
     finally:
         server.should_exit = True

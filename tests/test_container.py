@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from app.config import OWN_DOCS
 from tests.checkers import check
 from tests.client import PATIENCE
 from tests.conftest import Serve
@@ -60,13 +61,16 @@ def test_it_runs_as_a_numeric_user_that_is_not_root() -> None:
     assert int(group) > 0
 
 
-def test_it_holds_the_environment_and_the_application_only() -> None:
+def test_it_holds_the_environment_the_application_and_something_to_answer_from() -> None:
     copies = final_stage()["COPY"].splitlines()
-    assert [copy.split()[-1] for copy in copies] == ["/opt/venv", "/srv/app"]
+    assert [copy.split()[-1] for copy in copies] == ["/opt/venv", "/srv/app", "/srv/docs"]
     assert all(copy.startswith("--from=build ") for copy in copies)
     assert "RUN" not in final_stage()
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert [rule for rule in rules if not rule.startswith("#")] == ["*", "!app", "!requirements.txt", "**/__pycache__"]
+    kept = ["*", "!app", "!docs/*.md", "!requirements.txt", "**/__pycache__"]
+    assert [rule for rule in rules if not rule.startswith("#")] == kept
+    assert str(OWN_DOCS) == "docs"
+    assert final_stage()["WORKDIR"] == "/srv"
 
 
 def test_the_base_image_is_an_argument_of_both_stages() -> None:

@@ -37,13 +37,13 @@ from app.observability import metrics, tracing
 from app.observability.metrics import Metrics
 from app.routers.health import Health
 from app.services import providers, trust
-from app.services.local import knowledge
-from app.services.local_rag import NOTHING_FITS, open_local
+from app.services.local import index_file, indexer
+from app.services.local_rag import NOTHING_FITS
 from app.sessions import live, table
 from tests.client import PATIENCE, Client
 from tests.conftest import Serve
 from tests.rules import Frame, text_of
-from tests.service import ROOT, make_settings
+from tests.service import ROOT, indexed, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, wait
 
@@ -330,7 +330,7 @@ REFUSING = {"StartError", "ValueError", "refuse_to_start"}
 
 def refusals() -> Iterator[str]:
     """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
-    modules = [config, values, tenants, signed, knowledge, providers, trust, metrics, tracing, main, __main__]
+    modules = [config, values, tenants, signed, index_file, indexer, providers, trust, metrics, tracing, main, __main__]
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in REFUSING:
             continue
@@ -604,7 +604,7 @@ async def test_the_client_that_the_docs_recommend_to_providers_works(dify: Stand
     ],
 )
 async def test_the_docs_answer_what_a_newcomer_asks(question: str, source: str, fragment: str) -> None:
-    async with open_local(make_settings(rag_provider="local", knowledge_dir=DOCS)) as rag:
+    async with indexed(make_settings(rag_provider="local", knowledge_dir=DOCS)) as rag:
         events = [event async for event in rag.query(Question(question, user="newcomer"))]
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     first, _, place = text.partition("\n\n— ")

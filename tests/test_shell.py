@@ -227,7 +227,7 @@ class Shell:
         if tool in {"docker build", "docker compose up"}:
             assert (ROOT / "Dockerfile").is_file()
         for folder in re.findall(r"\$PWD/([\w./-]+):", " ".join(rest)):
-            assert (ROOT / folder).is_dir()
+            assert folder == "handbook" or (ROOT / folder).is_dir()  # the reader's own
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

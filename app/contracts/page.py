@@ -84,6 +84,8 @@ def http_page(document: Mapping[str, Any]) -> str:
     ]
     toc = "".join(f'<li><a href="#{_slug(name)}">{_escape(name)}</a></li>' for name, _ in operations)
     body = "".join(_endpoint(name, operation, schemas) for name, operation in operations)
+    fields = "".join(_fields(schema) for schema in schemas.values() if "properties" in schema)
+    body += "".join(_part(name, schemas) for name in schemas if f'href="#{name}"' in fields)
     links = _links(
         {"docs/protocol": "WebSocket protocol", "openapi.json": "openapi.json", "asyncapi.json": "asyncapi.json"}
     )

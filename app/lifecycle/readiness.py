@@ -7,10 +7,17 @@ from typing import Literal
 from app.config import Settings
 from app.lifecycle.probe import Probe
 from app.services.guarded import GuardedProvider
+from app.services.indexing import IndexState
 from app.sessions.table import Sessions
 
 Reason = Literal[
-    "draining", "full", "provider_not_configured", "knowledge_empty", "upstream_not_asked_yet", "upstream_failed"
+    "draining",
+    "full",
+    "provider_not_configured",
+    "indexing",
+    "knowledge_empty",
+    "upstream_not_asked_yet",
+    "upstream_failed",
 ]
 Check = Literal["ok"] | Reason
 
@@ -32,11 +39,16 @@ class Readiness:
         if self._settings.fallback_provider:
             return {**checks, "provider": "ok"}  # somebody answers, whatever becomes of the first
         checks["provider"] = "ok" if self._settings.is_provider_configured else "provider_not_configured"
-        if self._provider.offers.is_indexed is not None:
-            checks["knowledge"] = "ok" if self._provider.offers.is_indexed else "knowledge_empty"
+        if (index := self.index) is not None:
+            checks["knowledge"] = "indexing" if index.is_indexing else "ok" if index.passages else "knowledge_empty"
         if self._probe is not None:
             checks["upstream"] = self._probe.outcome
         return checks
+
+    @property
+    def index(self) -> IndexState | None:
+        """What there is to answer from, if that is an index."""
+        return None if self._provider.offers.index is None else self._provider.offers.index.state
 
     def _accepting(self) -> Check:
         if self._sessions.is_draining:

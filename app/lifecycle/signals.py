@@ -1,4 +1,4 @@
-"""What signals do: SIGTERM and SIGINT drain the sessions, SIGHUP reads the files of tokens again."""
+"""What signals do: SIGTERM and SIGINT drain the sessions, SIGHUP reads files again."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import multiprocessing
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from typing import Any
 
 import uvicorn
 
-from app.identity import Gate
 from app.lifecycle.server import UNREAD_SECONDS
 from app.sessions.table import Sessions
 
@@ -42,13 +41,18 @@ async def drained_on_signal(sessions: Sessions) -> AsyncIterator[None]:
 
 
 @contextmanager
-def reloaded_on_signal(gate: Gate) -> Iterator[None]:
-    """Within this, SIGHUP makes the gate read its files again, where there is such a signal."""
+def reloaded_on_signal(*reloads: Callable[[], None]) -> Iterator[None]:
+    """Within this, SIGHUP makes them read their files again, where there is such a signal."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
         yield
         return
     loop, context = asyncio.get_running_loop(), copy_context()
-    former = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(gate.reload, context=context))
+
+    def reload(*_: object) -> None:
+        for each in reloads:
+            loop.call_soon_threadsafe(each, context=context)
+
+    former = signal.signal(signal.SIGHUP, reload)
     try:
         yield
     finally:

@@ -39,7 +39,8 @@ class GuardedProvider:
     ) -> None:
         self.name = name
         self.breaker = breaker
-        self.offers = first.offers
+        index = first.offers.index or (None if fallback is None else fallback.offers.index)
+        self.offers = replace(first.offers, index=index)
         self._first = first
         self._fallback = fallback
         self._fallback_name = fallback_name

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from itertools import count
 
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
-from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Question, Source, TextDelta
-from app.services.local.knowledge import Knowledge, index_folder
+from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Progress, Question, Source, TextDelta
+from app.services.indexing import IndexState
+from app.services.local.index_file import open_index
+from app.services.local.indexer import Indexer
+from app.services.local.knowledge import Knowledge
 from app.services.local.quotes import Quote, find_quotes
 from app.services.local.terms import has_han
 from app.services.rag import Offers
 
 NOTHING_FITS = "Nothing in the knowledge base fits this question."
 NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
+NOTHING_THERE = "The knowledge base is empty."
+NOTHING_THERE_ZH = "知识库是空的。"
+STILL_READING = "The knowledge base is still being read. Please ask again in a moment."
+STILL_READING_ZH = "知识库仍在读取中，请稍后再问。"
+WAIT_SECONDS = 10.0  # of a question that nothing fits while the folder is read for the first time
 SHOWN = 2  # quotes; the others stand under the sources
 
 
 class LocalRag:
     """Answers from an index. All sessions share its one thread: a question takes milliseconds."""
 
-    def __init__(self, knowledge: Knowledge, thread: ThreadPoolExecutor, *, says_nothing_found: bool = True) -> None:
-        self.offers = Offers(is_stateless=True, is_indexed=knowledge.size > 0)
+    def __init__(
+        self, knowledge: Knowledge, index: Indexer, thread: ThreadPoolExecutor, *, is_said: bool = True
+    ) -> None:
+        self.index = index
+        self.offers = Offers(is_stateless=True, index=index)
+        self.is_complete = asyncio.Event()
+        """The folder has been read for the first time."""
         self._knowledge = knowledge
-        self._says_nothing_found = says_nothing_found
+        self._is_said = is_said
         self._thread = thread
 
     async def passages(self, question: Question) -> list[Quote]:
@@ -38,35 +50,52 @@ class LocalRag:
         return await self._find(question, is_generous=True)
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        state = self.index.state
+        if state.is_indexing:
+            yield Progress(f"reading the knowledge base, {state.share:.0%}")
         quotes = await self._find(question)
-        for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question.text, self._says_nothing_found):
+        state = self.index.state
+        for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question.text, self._is_said, state):
             yield TextDelta(text)
         yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
     async def _find(self, question: Question, *, is_generous: bool = False) -> list[Quote]:
         find = partial(find_quotes, self._knowledge, question.text, question.context, is_generous=is_generous)
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, find)
+            is_complete = self.is_complete.is_set()
+            quotes = await loop.run_in_executor(self._thread, find)
+            if not quotes and not is_complete:  # what fits may be among what has not been read yet
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WAIT_SECONDS):
+                        await self.is_complete.wait()
+                quotes = await loop.run_in_executor(self._thread, find)
+            return quotes
         except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
             raise RagUnavailable(f"the index cannot be searched: {error}") from error
 
 
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
-    """Index `knowledge_dir`, else `docs`, then answer from it. Raises `StartError` if that is no folder."""
-    ended = threading.Event()
+    """Answer from `knowledge_dir`, else `docs`, which is read meanwhile. Raises `StartError` if that is no folder."""
+    folder = settings.knowledge_dir or OWN_DOCS
     with (
-        # Made here, used by the one thread, and closed when that has ended: never used by two at once.
-        closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection,
+        # Made here, used by two threads in turns, and closed when both have ended.
+        closing(open_index(settings.knowledge_index, folder)) as connection,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-rag") as thread,
     ):
         knowledge = Knowledge(connection)
-        index = partial(index_folder, knowledge, settings.knowledge_dir or OWN_DOCS, ended.is_set)
+        index = Indexer(knowledge, folder, settings.knowledge_refresh_seconds)
+        rag = LocalRag(knowledge, index, thread, is_said=settings.nothing_found == "say")
+        loop = asyncio.get_running_loop()
+        if not index.state.is_indexing:
+            rag.is_complete.set()
+        index.on_complete = lambda: loop.call_soon_threadsafe(rag.is_complete.set)
+        index.start()
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, index)
-            yield LocalRag(knowledge, thread, says_nothing_found=settings.nothing_found == "say")
+            yield rag
         finally:
-            ended.set()  # a start that is given up need not wait for the whole folder
+            index.stop()
 
 
 def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
@@ -80,9 +109,16 @@ def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
         gap = "\n\n"
 
 
-def nothing_fits(question: str, is_said: bool) -> list[str]:
+def nothing_fits(question: str, is_said: bool, state: IndexState | None = None) -> list[str]:
     """What is answered when nothing fits."""
-    return [NOTHING_FITS_ZH if has_han(question) else NOTHING_FITS] if is_said else []
+    if not is_said:
+        return []
+    english, chinese = NOTHING_FITS, NOTHING_FITS_ZH
+    if state is not None and state.is_indexing:
+        english, chinese = STILL_READING, STILL_READING_ZH
+    elif state is not None and not state.passages:
+        english, chinese = NOTHING_THERE, NOTHING_THERE_ZH
+    return [chinese if has_han(question) else english]
 
 
 def source_of(quote: Quote, position: int) -> Source:

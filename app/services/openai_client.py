@@ -64,8 +64,8 @@ class OpenAiClient:
     """A `RagProvider` over one server. What it remembers of a conversation comes with each question."""
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings, folder: LocalRag | None = None) -> None:
-        is_indexed = None if folder is None else folder.offers.is_indexed
-        self.offers = Offers(is_stateless=True, is_indexed=is_indexed, probe=self.probe)
+        index = None if folder is None else folder.offers.index
+        self.offers = Offers(is_stateless=True, index=index, probe=self.probe)
         self._http = http
         self._settings = settings
         self._folder = folder
@@ -109,7 +109,9 @@ class OpenAiClient:
             raise RagUnavailable(f"the server answers {status}")
 
     def _nothing_fits(self, question: Question) -> list[TextDelta]:
-        return [TextDelta(text) for text in nothing_fits(question.text, self._settings.nothing_found == "say")]
+        state = None if self._folder is None else self._folder.index.state
+        is_said = self._settings.nothing_found == "say"
+        return [TextDelta(text) for text in nothing_fits(question.text, is_said, state)]
 
     # Asking
 

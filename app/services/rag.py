@@ -17,6 +17,7 @@ from app.models.answers import (
     TextReplaced,
     Turn,
 )
+from app.services.indexing import Index
 
 __all__ = [
     "AnswerEnd",
@@ -38,12 +39,12 @@ class Offers:
     """What a provider can do beside answering, once it is opened.
 
     `is_stateless`: it remembers nothing of a conversation, so a question may be begun early and taken back at any time
-    (`SPECULATE`). `is_indexed`: whether there is anything in the index that it answers from, if it has one. `probe`
-    finds out whether it could answer, and raises `RagError` if not (`READY_PROBE_SECONDS`).
+    (`SPECULATE`). `index`: the index that it answers from, if it has one (`app.services.indexing`). `probe` finds out
+    whether it could answer, and raises `RagError` if not (`READY_PROBE_SECONDS`).
     """
 
     is_stateless: bool = False
-    is_indexed: bool | None = None
+    index: Index | None = None
     probe: Callable[[], Awaitable[None]] | None = None
 
 

@@ -346,6 +346,12 @@ async function introduce() {
   // The examples are about what the embedded provider finds in this project's own docs.
   byId("examples").hidden = answers !== "local";
   if (is_keyless && !fallback) showNotice(t("no_key"), 0);
+  if (answers !== "local" && answers !== "openai") return;
+  // Of kinds that nobody reads there is nothing to say: a folder may hold pictures.
+  const { knowledge } = await (await fetch("health/ready")).json();
+  const unread = (knowledge?.not_read ?? []).filter(({ reason }) => reason).slice(0, 5);
+  const list = unread.map(({ files, kind, reason }) => `${files} ${kind}: ${reason}`).join(", ");
+  if (list) byId("about").textContent += ` · ${t("not_read", { list })}`;
 }
 
 connect();

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from app.config import Settings
 from app.models.answers import AnswerEnd, Question, TextDelta
-from app.services.local_rag import open_local
-from tests.service import ROOT
+from tests.service import ROOT, indexed
 
 OWN = (ROOT / "docs", ROOT / "tests" / "services" / "answers" / "docs.tsv")
 TALK = "We are moving to the new office on Monday. The budget for the summer party is still open."
@@ -27,7 +26,7 @@ async def measure(folder: Path, questions: list[str], talk: str = "") -> tuple[C
     had it in the first quote, and what was wrong."""
     counts: Counter[str] = Counter()
     misses: list[str] = []
-    async with open_local(Settings(_env_file=None, rag_provider="local", knowledge_dir=folder)) as rag:
+    async with indexed(Settings(_env_file=None, rag_provider="local", knowledge_dir=folder)) as rag:
         for line in questions:
             text, _, pattern = line.partition("\t")
             *events, end = [event async for event in rag.query(Question(text, user="benchmark", context=talk))]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from app.config import Settings
 from app.models.answers import Question
-from app.services.local_rag import LocalRag, open_local
+from app.services.local_rag import LocalRag
+from tests.service import indexed
 
 FILES = 200
 SECTIONS = 50  # one passage each: 10,000 in all
@@ -93,7 +94,7 @@ async def main() -> None:
         questions = write_folder(Path(folder), random.Random(1))
         settings = Settings(_env_file=None, knowledge_dir=Path(folder))
         started = time.perf_counter()
-        async with open_local(settings) as rag:
+        async with indexed(settings) as rag:
             seconds = time.perf_counter() - started
             times = [await milliseconds(rag, text) for text in questions]
             talk = [await milliseconds(rag, " ".join(questions[i : i + 12])[-600:]) for i in range(0, 384, 12)]

@@ -603,6 +603,17 @@ async def test_a_fallback_stands_in_for_a_missing_key(start: Serve, open_page: O
     await expect(page.locator(".card.answered .facts")).to_contain_text("answered by local")
 
 
+async def test_files_that_are_not_read_are_told_with_the_reason(
+    start: Serve, open_page: OpenPage, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("The lantern hangs in the attic.", encoding="utf-8")
+    (tmp_path / "b.docx").write_bytes(b"no Word")
+    (tmp_path / "c.png").touch()
+    service = await start(rag_provider="local", knowledge_dir=tmp_path)
+    page = (await open_page(service.http_url)).page
+    await expect(page.locator("#about")).to_contain_text("local · not read: 1 .docx: not a Word document")
+
+
 async def test_the_protocol_is_one_click_away(page: Page) -> None:
     async with page.expect_popup() as popup:
         await page.get_by_role("link", name="Protocol").click()

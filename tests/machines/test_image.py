@@ -118,16 +118,28 @@ async def running(podman: list[str], *options: str) -> AsyncIterator[Container]:
         await process.wait()
 
 
-async def test_it_answers_from_a_folder_and_is_healthy_with_the_least_rights(podman: list[str]) -> None:
-    folder = ("--volume", f"{ROOT / 'docs'}:/srv/docs:ro", "--env", "RAG_PROVIDER=local")
-    async with running(podman, *folder) as container:
+async def test_it_answers_from_the_docs_and_is_healthy_with_the_least_rights(podman: list[str]) -> None:
+    async with running(podman, "--env", "RAG_PROVIDER=local") as container:
         await container.do("healthcheck run", container.name)
         found = json.loads((await container.do("exec", container.name, "python", "-c", LOOK)).splitlines()[-1])
         assert found == {"user": [65532, 65532], "written": "EROFS", "capabilities": 0, "no_new": "1"}
-        async with container.service.connect() as client:
+        async with container.service.connect() as client:  # from the docs that the image holds
             assert "RAG_TIMEOUT" in text_of(await client.ask("what happens when Dify is slow"))
         await container.do("stop", "-t", "15", container.name)
         assert await container.rest() == 0
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    (tmp_path / "lantern.md").write_text("The lantern hangs in the attic.", encoding="utf-8")
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+async def test_it_answers_from_a_folder_that_is_mounted(podman: list[str], handbook: Path) -> None:
+    folder = ("--volume", f"{handbook}:/srv/docs:ro", "--env", "RAG_PROVIDER=local")
+    async with running(podman, *folder) as container, container.service.connect() as client:
+        assert "attic" in text_of(await client.ask("where is the lantern"))
 
 
 async def test_told_to_stop_it_finishes_its_answer_and_ends_with_0(podman: list[str], dify: StandInDify) -> None:

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from app.config import Settings
 from app.errors import RagUnavailable, StartError
 from app.models.answers import SNIPPET_CHARS, AnswerEnd, Question, Source, TextDelta
-from app.services.local.formats import MAX_BYTES
-from app.services.local.knowledge import PROGRESS_FILES, Knowledge, index_folder
+from app.services.local.indexer import PROGRESS_FILES, Indexer
+from app.services.local.knowledge import Knowledge
 from app.services.local.quotes import find_quotes
-from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, open_local
+from app.services.local.unreadable import MAX_BYTES
+from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH
 from app.services.rag import RagProvider
 from tests.benchmarks.answers import OWN, TALK, measure
+from tests.service import indexed
 
 HANDBOOK = """\
 ---
@@ -115,7 +117,7 @@ async def ask(rag: RagProvider, text: str, talk: str = "") -> tuple[str, tuple[S
 
 
 async def answer(folder: Path, text: str) -> str:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         joined, _ = await ask(rag, text)
         return joined
 
@@ -125,7 +127,7 @@ def messages(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 
 async def test_the_answer_is_a_quotation_and_the_place_it_is_from(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         text, sources = await ask(rag, "what happens when Dify is slow?")
     assert text == (
         "> **The service waits 30 seconds for the first text**. After that the client gets `RAG_TIMEOUT`."
@@ -143,7 +145,7 @@ async def test_the_answer_is_a_quotation_and_the_place_it_is_from(folder: Path) 
 
 
 async def test_each_quote_and_each_place_is_a_text_of_its_own(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         events = [event async for event in rag.query(question("is the office open on sundays"))]
     assert events[:-1] == [
         TextDelta("> Berlin\n>\n> **The office is open from nine to five**.\n>\n> Nobody is in on Sundays."),
@@ -180,12 +182,12 @@ async def test_talk_before_the_question_does_not_hide_the_answer(folder: Path) -
         "wanted to keep then the new team leader called about the budget for next summer and the garden party anyway "
     )
     asked = "how do i set the api key"
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         assert await ask(rag, asked, talk * 2) == await ask(rag, asked)
 
 
 async def test_talk_says_what_a_question_means_that_says_nothing_itself(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         assert await ask(rag, "how long does that take") == (NOTHING_FITS, ())
         text, _ = await ask(rag, "how long does that take", "Shipping of large orders is new.")
     assert "We deliver within three days" in text
@@ -205,13 +207,13 @@ async def test_talk_says_what_a_question_means_that_says_nothing_itself(folder: 
     ],
 )
 async def test_nothing_fits_a_question_that_shares_too_little(folder: Path, asked: str) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         assert await ask(rag, asked) == (NOTHING_FITS, ())
 
 
 @pytest.mark.parametrize("asked", ["今天天气怎么样", "这是什么的", "什么", "的吗", "会议通知在哪里发布"])
 async def test_nothing_fits_is_said_in_chinese_to_a_chinese_question(folder: Path, asked: str) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         assert await ask(rag, asked) == (NOTHING_FITS_ZH, ())
 
 
@@ -223,7 +225,7 @@ async def test_a_question_is_answered_by_most_of_its_words_and_not_by_one(tmp_pa
 
 async def test_nothing_is_said_where_that_is_wanted(folder: Path) -> None:
     settings = Settings(_env_file=None, knowledge_dir=folder, nothing_found="silent")
-    async with open_local(settings) as rag:
+    async with indexed(settings) as rag:
         assert [event async for event in rag.query(question("who invented the telephone"))] == [AnswerEnd(found=False)]
 
 
@@ -238,7 +240,7 @@ async def test_two_places_are_quoted_three_cited_and_the_same_sentence_once(tmp_
     for name in ("one", "two", "three", "four"):
         write(tmp_path, f"{name}.md", f"The lantern hangs in room {name}.")
     write(tmp_path, "copy.md", "The lantern hangs in room one.")
-    async with open_local(knowledge(tmp_path)) as rag:
+    async with indexed(knowledge(tmp_path)) as rag:
         text, sources = await ask(rag, "where is the lantern")
     assert [source.position for source in sources] == [1, 2, 3]
     assert [line for line in text.splitlines() if line.startswith("—")] == [
@@ -249,7 +251,7 @@ async def test_two_places_are_quoted_three_cited_and_the_same_sentence_once(tmp_
 
 async def test_a_long_quotation_has_a_short_snippet(tmp_path: Path) -> None:
     write(tmp_path, "a.txt", "lantern " * 90)
-    async with open_local(knowledge(tmp_path)) as rag:
+    async with indexed(knowledge(tmp_path)) as rag:
         text, (source,) = await ask(rag, "lantern")
     assert len(source.snippet) == SNIPPET_CHARS < len(text)
 
@@ -272,13 +274,13 @@ async def test_every_known_kind_of_file_below_the_folder_is_read_and_the_others_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    for number, name in enumerate(["b/c.MARKDOWN", "b/d/e.txt", "f.rst", ".g.md", ".h/i.md", "j.pdf", "k.PDF", "l"]):
+    for number, name in enumerate(["b/c.MARKDOWN", "b/d/e.txt", "f.rst", ".g.md", ".h/i.md", "j.png", "k.PNG", "l"]):
         write(tmp_path, name, f"The lantern number {number}.")
     (tmp_path / "folder.md").mkdir()
-    async with open_local(knowledge(tmp_path)) as rag:
+    async with indexed(knowledge(tmp_path)) as rag:
         _, sources = await ask(rag, "lantern")
     assert {source.source for source in sources} == {"b/c.MARKDOWN", "b/d/e.txt", "f.rst"}
-    assert messages(caplog, logging.INFO)[-1].endswith("; not read: 2 .pdf, 1 without a suffix")
+    assert messages(caplog, logging.INFO)[-1].endswith("; not read: 2 .png, 1 without a suffix")
 
 
 async def test_links_neither_lead_out_nor_loop_nor_repeat(
@@ -292,7 +294,7 @@ async def test_links_neither_lead_out_nor_loop_nor_repeat(
     (tmp_path / "up").symlink_to(tmp_path)
     (tmp_path / "outside").symlink_to(outside)
     (tmp_path / "secret.md").symlink_to(outside / "secret.md")
-    async with open_local(knowledge(tmp_path)) as rag:
+    async with indexed(knowledge(tmp_path)) as rag:
         text, _ = await ask(rag, "lantern")
     assert text == "> A mounted lantern.\n\n— z.md"
     assert messages(caplog, logging.WARNING) == [
@@ -319,12 +321,16 @@ async def test_files_that_cannot_be_read_are_skipped_with_a_warning_each(
         f"Skipped {name}" for name in ("binary.md", "broken.docx", "dangling.md", "loop.md", "pipe.md", "vast.txt")
     ]
     assert "1 files, 1 passages" in messages(caplog, logging.INFO)[-1]
-    assert messages(caplog, logging.INFO)[-1].endswith("; not read: 4 .md, 1 .docx, 1 .txt")
+    assert messages(caplog, logging.INFO)[-1].endswith(
+        "; not read: 1 .docx: not a Word document, 1 .md: No such file or directory, "
+        "1 .md: Too many levels of symbolic links, 1 .md: not a regular file, 1 .md: not a text, "
+        "1 .txt: larger than 16 MiB"
+    )
 
 
 async def test_any_file_name_makes_a_source_that_can_be_sent(tmp_path: Path) -> None:
     write(tmp_path, os.fsdecode(b"\xff\nlantern.md"), "It shines.")
-    async with open_local(knowledge(tmp_path)) as rag:
+    async with indexed(knowledge(tmp_path)) as rag:
         text, (source,) = await ask(rag, "lantern")
     assert (source.title, source.source) == ("\ufffd lantern", "\ufffd lantern.md")
     assert text.encode() == "> It shines.\n\n— \ufffd lantern.md".encode()
@@ -338,8 +344,9 @@ async def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
 async def test_an_empty_folder_starts_with_a_warning_and_answers_honestly(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert await answer(tmp_path, "lantern") == NOTHING_FITS
-    assert messages(caplog, logging.WARNING) == [
+    assert await answer(tmp_path, "lantern") == NOTHING_THERE
+    assert await answer(tmp_path, "灯笼") == NOTHING_THERE_ZH
+    assert messages(caplog, logging.WARNING) == 2 * [
         f"KNOWLEDGE_DIR: {tmp_path} holds no text, so every question goes unanswered"
     ]
 
@@ -384,19 +391,12 @@ async def test_most_questions_about_the_docs_are_answered_and_few_about_anything
 
 async def test_a_start_can_be_given_up(folder: Path) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0), open_local(knowledge(folder)):
+        async with asyncio.timeout(0), indexed(knowledge(folder)):
             pytest.fail("the folder was opened")
 
 
-def test_indexing_that_is_given_up_does_not_finish_the_folder(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    with closing(sqlite3.connect(":memory:")) as connection:
-        index_folder(Knowledge(connection), folder, lambda: True)
-    assert messages(caplog, logging.INFO) == []
-
-
 async def test_many_questions_at_once_each_get_their_answer(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag, asyncio.TaskGroup() as group:
+    async with indexed(knowledge(folder)) as rag, asyncio.TaskGroup() as group:
         passports = [group.create_task(ask(rag, "my passport")) for _ in range(20)]
         sundays = [group.create_task(ask(rag, "on sundays")) for _ in range(20)]
     assert {task.result()[0][:12] for task in passports} == {"> **Bring yo"}
@@ -404,7 +404,7 @@ async def test_many_questions_at_once_each_get_their_answer(folder: Path) -> Non
 
 
 async def test_an_answer_that_is_closed_or_cancelled_leaves_the_others_alone(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         async with aclosing(rag.query(question("my passport"))) as events:
             assert isinstance(await anext(events), TextDelta)
         with pytest.raises(TimeoutError):
@@ -414,7 +414,7 @@ async def test_an_answer_that_is_closed_or_cancelled_leaves_the_others_alone(fol
 
 
 async def test_a_question_after_the_end_is_a_coded_error(folder: Path) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         pass
     with pytest.raises(RagUnavailable):
         await ask(rag, "my passport")
@@ -441,7 +441,7 @@ async def test_search_syntax_is_only_text(folder: Path, said: str) -> None:
 
 @pytest.mark.parametrize("said", ["passport " * 120_000, "x" * 1_000_000, "密钥" * 500_000, '"' * 1_000_000])
 async def test_a_megabyte_of_speech_is_answered(folder: Path, said: str) -> None:
-    async with open_local(knowledge(folder)) as rag:
+    async with indexed(knowledge(folder)) as rag:
         assert (await ask(rag, said))[0]
 
 
@@ -452,7 +452,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knowledge]:
     write(folder, "manual.md", MANUAL)
     with closing(sqlite3.connect(":memory:")) as connection:
         index = Knowledge(connection)
-        index_folder(index, folder, is_cancelled=lambda: False)
+        Indexer(index, folder).look()
         yield index
 
 

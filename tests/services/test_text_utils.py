@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
-from app.services.text_utils import split_event, split_text, stream_answer
+from app.services.cuts import split_text
+from app.services.text_utils import split_event, stream_answer
 from tests.client import PATIENCE
 
 FAMILY = "👨‍👩‍👧‍👦"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 
 from app import __version__
 from tests.client import PATIENCE
-from tests.conftest import Serve
-from tests.service import Service
+from tests.conftest import Gate, Serve
+from tests.rules import text_of
+from tests.service import Service, make_settings, serve
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Script
 from tests.standin.scripts import close_before_head, hang, slow_head, status
@@ -56,7 +59,7 @@ async def test_ready_says_why_not(start: Serve) -> None:
         assert response.status_code == 503
         reason = "provider_not_configured"
         checks = {"accepting": "ok", "provider": reason}
-        assert response.json() == {"status": "not_ready", "reason": reason, "checks": checks}
+        assert response.json() == {"status": "not_ready", "reason": reason, "checks": checks, "knowledge": None}
 
 
 async def test_who_asks_for_the_head_of_a_health_page_gets_its_status_without_a_body(start: Serve) -> None:
@@ -78,7 +81,9 @@ async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
     async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
         response = await http.get("/health/ready")
         checks = {"accepting": "ok", "provider": "ok"}
-        assert (response.status_code, response.json()) == (200, {"status": "ready", "reason": None, "checks": checks})
+        page = response.json()
+        assert page.pop("knowledge")["share"] == 1
+        assert (response.status_code, page) == (200, {"status": "ready", "reason": None, "checks": checks})
 
 
 async def ready_page(service: Service) -> tuple[int, dict[str, Any]]:
@@ -107,7 +112,7 @@ async def test_dify_is_looked_at_in_the_background_and_never_for_a_request(start
 async def test_nobody_is_looked_at_unless_that_is_wanted(start: Serve, dify: StandInDify) -> None:
     assert await ready_page(await start()) == (
         200,
-        {"status": "ready", "reason": None, "checks": {"accepting": "ok", "provider": "ok"}},
+        {"status": "ready", "reason": None, "checks": {"accepting": "ok", "provider": "ok"}, "knowledge": None},
     )
     assert dify.calls == []
 
@@ -146,7 +151,48 @@ async def test_an_empty_folder_is_no_knowledge(start: Serve, tmp_path: Path) -> 
     (tmp_path / "warranty.md").write_text("The warranty is two years long.", encoding="utf-8")
     full = await start(rag_provider="local", knowledge_dir=tmp_path, ready_probe_seconds=1)
     checks = {"accepting": "ok", "provider": "ok", "knowledge": "ok"}
-    assert await ready_page(full) == (200, {"status": "ready", "reason": None, "checks": checks})
+    (tmp_path / "scan.png").touch()
+    full = await start(rag_provider="local", knowledge_dir=tmp_path, ready_probe_seconds=1)
+    unread = [{"kind": ".png", "reason": "", "files": 1}]
+    read = {"share": 1, "files": 1, "passages": 1, "not_read": unread}
+    page = {"status": "ready", "reason": None, "checks": checks, "knowledge": read}
+    assert await ready_page(full) == (200, page)
+
+
+async def test_while_the_folder_is_read_for_the_first_time_the_port_is_open_and_says_how_far_it_is(
+    tmp_path: Path, gate: Gate
+) -> None:
+    (tmp_path / "a.md").write_text("The warranty is two years long.", encoding="utf-8")
+    (tmp_path / "b.docx").write_bytes(b"no Word")  # the next file is read by another process, which waits
+    (tmp_path / "c.md").write_text("The lantern hangs in the attic.", encoding="utf-8")
+    settings = make_settings(rag_provider="local", knowledge_dir=tmp_path)
+    async with serve(settings, is_indexed=False) as service:
+        async with asyncio.timeout(PATIENCE):
+            while (page := await ready_page(service))[1]["knowledge"]["share"] < 0.5:
+                pass
+        assert (page[0], page[1]["reason"]) == (503, "indexing")
+        async with service.connect() as client:  # what has been read answers
+            frames = await client.ask("How long is the warranty?")
+            assert "two years" in text_of(frames)
+            assert [frame["note"] for frame in frames if "%" in frame.get("note", "")] == [
+                "reading the knowledge base, 55%"
+            ]
+            await client.say("Where is the lantern?")  # what fits may be in the rest: it waits
+            await client.until(note="reading the knowledge base, 55%")
+            gate.open()
+            assert "attic" in text_of(await client.until(stage="idle"))
+        await ready_once(service, status="ready")
+
+
+async def test_a_signal_says_that_an_emptied_folder_is_meant(start: Serve, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("The warranty is two years long.", encoding="utf-8")
+    service = await start(rag_provider="local", knowledge_dir=tmp_path, knowledge_refresh_seconds=0)
+    (tmp_path / "a.md").unlink()
+    os.kill(os.getpid(), signal.SIGHUP)
+    await ready_once(service, reason="knowledge_empty")
+    (tmp_path / "b.md").write_text("The warranty is three years long.", encoding="utf-8")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await ready_once(service, status="ready")
 
 
 async def test_the_http_contract_is_published(start: Serve) -> None:

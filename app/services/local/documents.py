@@ -1,8 +1,7 @@
-"""The files of a folder, read as far as they can be."""
+"""The files of a folder: what is there, and what cannot be read."""
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -10,20 +9,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.services.local import formats
+from app.services.local.unreadable import MAX_BYTES, TOO_LARGE, Unreadable
 
-logger = logging.getLogger(__name__)
+Sign = tuple[int, int, int]
+"""When a file was changed, its size and its inode: who has the same has not been changed."""
 
 
 class Document(NamedTuple):
-    """`source` is the path below the folder, with slashes; without a text it was skipped, or is of an unknown kind."""
+    """`source` is the path below the folder, with slashes; `path` where the file really is.
+
+    With a `problem` it cannot be read; where `may_return`, that may be otherwise the next time.
+    """
 
     source: str
     suffix: str
-    text: str | None
+    path: str
+    sign: Sign = (0, 0, 0)
+    problem: str | None = None
+    may_return: bool = False
 
 
 def documents(folder: Path) -> Iterator[Document]:
-    """Every document below `folder`, by name; one that cannot be read is logged and has no text."""
+    """Every file below `folder`, by name, and every folder that cannot be looked into."""
     root = os.path.realpath(folder)
     seen: set[str] = set()
     waiting = [root]
@@ -31,22 +38,25 @@ def documents(folder: Path) -> Iterator[Document]:
         path = waiting.pop()
         # Everything is known by where it really is, so that a link can neither loop nor repeat a file.
         real = os.path.realpath(path)
-        is_folder = os.path.isdir(real)
         if real in seen:
             continue
         seen.add(real)
-        suffix, text = os.path.splitext(path)[1].lower(), None
+        document = Document(_name(path, root), os.path.splitext(path)[1].lower(), real)
         try:
             if not Path(real).is_relative_to(root):
-                raise ValueError("it leads out of the folder")
-            if is_folder:
+                raise Unreadable("it leads out of the folder")
+            about = os.stat(real)
+            if stat.S_ISDIR(about.st_mode):
                 waiting.extend(_entries(path))
                 continue
-            if suffix in formats.READERS:
-                text = formats.read(suffix, _read(real))
-        except (OSError, ValueError) as error:
-            logger.warning("Skipped %s: %s", _name(path, root), error)
-        yield Document(_name(path, root), suffix, text)
+            document = document._replace(sign=(about.st_mtime_ns, about.st_size, about.st_ino))
+            _check(document.suffix, about)
+        except OSError as error:
+            may_return = not isinstance(error, FileNotFoundError)
+            document = document._replace(problem=error.strerror or type(error).__name__, may_return=may_return)
+        except Unreadable as error:
+            document = document._replace(problem=str(error))
+        yield document
 
 
 def _entries(folder: str) -> list[str]:
@@ -54,13 +64,13 @@ def _entries(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names if not name.startswith(".")]
 
 
-def _read(path: str) -> bytes:
-    about = os.stat(path)
+def _check(suffix: str, about: os.stat_result) -> None:
+    if (problem := formats.problem(suffix)) is not None:
+        raise Unreadable(problem)
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError("not a regular file")  # reading a pipe would wait forever
-    if about.st_size > formats.MAX_BYTES:
-        raise ValueError(f"larger than {formats.MAX_BYTES} bytes")
-    return Path(path).read_bytes()
+        raise Unreadable("not a regular file")  # reading a pipe would wait forever
+    if about.st_size > MAX_BYTES:
+        raise Unreadable(TOO_LARGE)
 
 
 def _name(path: str, root: str) -> str:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from io import BytesIO, StringIO
 from textwrap import dedent
-from xml.etree.ElementTree import Element, ParseError, fromstring
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, fromstring
 
-MAX_BYTES = 16 * 1024 * 1024
+from app.services.local import markup, pages, records
+from app.services.local.unreadable import MAX_BYTES, NEEDS_PDF, TOO_LARGE_UNPACKED, UNKNOWN, Unreadable
+
 HAN_SHARE = 0.3  # of a text in GB 18030: nearly any bytes can be read as one
+HAN_CHARS = 100_000  # that are looked at
 
 _HAN = re.compile("[\u4e00-\u9fff]")
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -23,22 +26,30 @@ PLAIN = frozenset({".txt", ".srt", ".vtt"})
 
 
 def read(suffix: str, data: bytes) -> str:
-    """The file as Markdown. Raises `ValueError` for what is none of its kind, or too large once it is unpacked."""
+    """The file as Markdown. Raises `Unreadable` for what is none of its kind, or too large once it is unpacked."""
     return READERS[suffix](data)
+
+
+def problem(suffix: str) -> str | None:
+    """Why no file of this kind can be read, if so."""
+    if suffix == ".pdf" and not pages.is_installed():
+        return NEEDS_PDF
+    return None if suffix in READERS else UNKNOWN
 
 
 def _text(data: bytes) -> str:
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
-            return data.decode(encoding)
+            return data.decode(encoding, "replace")
     if b"\0" in data:
-        raise ValueError("not a text")
+        raise Unreadable("not a text")
     for encoding in ("utf-8", "gb18030"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding == "utf-8" or len(_HAN.findall(text)) >= HAN_SHARE * len(text):
+        start = text[:HAN_CHARS]
+        if encoding == "utf-8" or len(_HAN.findall(start)) >= HAN_SHARE * len(start):
             return text
     return data.decode("cp1252", "replace")
 
@@ -139,7 +150,15 @@ def _csv(data: bytes) -> str:
     try:
         return _table(csv.reader(StringIO(text), "excel-tab" if "\t" in text.partition("\n")[0] else "excel"))
     except csv.Error as error:
-        raise ValueError(str(error)) from error
+        raise Unreadable("not a table") from error
+
+
+NOT_WORD = "not a Word document"
+
+
+class _Plain(TreeBuilder):
+    def doctype(self, *_: str | None) -> None:
+        raise Unreadable(NOT_WORD)  # its entities could grow without end
 
 
 def _docx(data: bytes) -> str:
@@ -147,15 +166,13 @@ def _docx(data: bytes) -> str:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("word/document.xml") as document:
             xml = document.read(MAX_BYTES + 1)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ValueError("not a Word document") from error
+        raise Unreadable(NOT_WORD) from error
     if len(xml) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES} bytes once it is unpacked")
-    if b"<!DOCTYPE" in xml[:1024]:
-        raise ValueError("not a Word document: it declares a document type")  # its entities could grow without end
+        raise Unreadable(TOO_LARGE_UNPACKED)
     try:
-        body = fromstring(xml)
+        body = fromstring(xml, XMLParser(target=_Plain()))
     except ParseError as error:
-        raise ValueError("not a Word document") from error
+        raise Unreadable(NOT_WORD) from error
     return "\n\n".join(filter(None, map(_block, body.iterfind(f"{_WORD}body/*"))))
 
 
@@ -184,6 +201,10 @@ def _subtitles(data: bytes) -> str:
     return _CUE.sub("", _text(data).replace("\r\n", "\n"))
 
 
+def _of_text(read_text: Callable[[str], str]) -> Callable[[bytes], str]:
+    return lambda data: read_text(_text(data))
+
+
 READERS: dict[str, Callable[[bytes], str]] = {
     ".md": _text,
     ".markdown": _text,
@@ -197,4 +218,11 @@ READERS: dict[str, Callable[[bytes], str]] = {
     ".docx": _docx,
     ".srt": _subtitles,
     ".vtt": _subtitles,
+    ".json": _of_text(records.from_json),
+    ".jsonl": _of_text(records.from_json_lines),
+    ".ipynb": _of_text(records.from_notebook),
+    ".org": _of_text(markup.from_org),
+    ".adoc": _of_text(markup.from_asciidoc),
+    ".asciidoc": _of_text(markup.from_asciidoc),
+    ".pdf": pages.from_pdf,
 }

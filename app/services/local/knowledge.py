@@ -1,31 +1,27 @@
-"""The folder of documents as a full-text index: read once, then searched."""
+"""The passages of a folder as a full-text index."""
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
+import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import accumulate, islice
 from math import log
-from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from app.errors import StartError
-from app.services.local.documents import Document, documents
-from app.services.local.formats import PLAIN
-from app.services.local.passages import split_markdown, split_plain
-from app.services.local.terms import text_terms
+from app.services.local.documents import Sign
+from app.services.local.reader import SEPARATOR, Row, terms_of, title_of
+from app.services.local.unreadable import Unreadable
 
-logger = logging.getLogger(__name__)
+__all__ = ["SEPARATOR", "File", "Knowledge", "Passage"]
 
-PROGRESS_FILES = 500
-UNREAD_KINDS = 10
 LEAST_TERMS = 3
 MOST_RANKED = 5_000
-SEPARATOR = " › "  # between the headings of a path
+MOST_KEPT = 50_000  # frequencies of terms
+SLICE = 50  # passages that are written at a time, while questions wait
+PAUSE = 0.001  # seconds; a lock that is taken again at once would leave nothing to others
 
 
 class Passage(NamedTuple):
@@ -37,33 +33,137 @@ class Passage(NamedTuple):
 
     @property
     def title(self) -> str:
-        return self.heading or PurePosixPath(self.source).stem
+        return title_of(self.source, self.heading)
+
+
+class File(NamedTuple):
+    """One version of a file in the index."""
+
+    id: int
+    source: str
+    sign: Sign
+    passages: int
+    terms: int
 
 
 class Knowledge:
-    """The indexed passages. One thread at a time: the connection is shared, not locked."""
+    """The indexed passages: one thread writes, others search.
+
+    What is written is found by nobody before `show`, which changes all at once. The writer takes the lock for a few
+    milliseconds at a time; whoever holds `lock` finds the same all the while.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._passages_with: Counter[str] = Counter()
-        self._terms = 0
+        self.lock = threading.RLock()
         self.size = 0
-        # Contentless: the terms are made here, because the tokenizers of SQLite cannot find a Chinese word of
-        # two characters. `ascii` splits at spaces and leaves everything beyond ASCII alone.
+        self._terms = 0
+        self._shown: dict[int, File] = {}
+        self._files = 0
+        # Those that are not shown are among them.
+        self._rows = 0
+        self._having: dict[str, int] = {}  # passages with a term, as far as that was asked
+        # The terms are made elsewhere, because the tokenizers of SQLite cannot find a Chinese word of two characters.
+        # `ascii` splits at spaces and leaves everything beyond ASCII alone. The index does not store them.
         connection.executescript(
             """
-            CREATE TABLE passages (id INTEGER PRIMARY KEY, source TEXT, heading TEXT, text TEXT);
-            CREATE VIRTUAL TABLE search USING fts5 (terms, content = '', tokenize = 'ascii');
+            CREATE TABLE IF NOT EXISTS files (
+                id INTEGER PRIMARY KEY, source TEXT, changed INTEGER, size INTEGER, inode INTEGER,
+                passages INTEGER, terms INTEGER
+            );
+            CREATE TABLE IF NOT EXISTS passages (id INTEGER PRIMARY KEY, file INTEGER, heading TEXT, text TEXT);
+            CREATE INDEX IF NOT EXISTS by_file ON passages (file);
+            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (terms, content = '', tokenize = 'ascii');
+            CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5vocab (search, row);
             """
         )
+        self._load()
 
-    def add(self, passage: Passage) -> None:
-        self.size += 1
-        terms = text_terms(f"{passage.title}\n{passage.text}")
-        self._terms += len(terms)
-        self._passages_with.update(set(terms))
-        self._connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?)", (self.size, *passage))
-        self._connection.execute("INSERT INTO search (rowid, terms) VALUES (?, ?)", (self.size, " ".join(terms)))
+    # Writing
+
+    @property
+    def files(self) -> Mapping[str, File]:
+        """What is shown, by its source."""
+        return {file.source: file for file in self._shown.values()}
+
+    def add(self, source: str, sign: Sign, rows: Iterable[Row]) -> File:
+        """Write a version of a file. It is not shown yet, and nothing is left of it if `rows` raises `Unreadable`."""
+        self._files += 1
+        file = File(self._files, source, sign, 0, 0)
+        each = iter(rows)
+        try:
+            while slice_ := list(islice(each, SLICE)):
+                self._write(file.id, slice_)
+                terms = sum(row.terms.count(" ") + 1 for row in slice_)
+                file = file._replace(passages=file.passages + len(slice_), terms=file.terms + terms)
+        except Unreadable:
+            self._remove(file)
+            raise
+        return file
+
+    def show(self, added: Collection[File], removed: Collection[File] = ()) -> None:
+        """Show what was added, and no more what is removed."""
+        with self.lock:
+            for file in removed:
+                del self._shown[file.id]
+                self.size -= file.passages
+                self._terms -= file.terms
+            for file in added:
+                self._take(file)
+        for file in removed:
+            self._remove(file)
+        rows = [(file.id, file.source, *file.sign, file.passages, file.terms) for file in added]
+        with self.lock:
+            self._connection.executemany("DELETE FROM files WHERE id = ?", [(file.id,) for file in removed])
+            self._connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._connection.commit()
+
+    def _take(self, file: File) -> None:
+        self._shown[file.id] = file
+        self.size += file.passages
+        self._terms += file.terms
+
+    def undo(self) -> None:
+        """Go back to how it was when something was shown last."""
+        with self.lock:
+            self._connection.rollback()
+            self._load()
+
+    def _load(self) -> None:
+        self._shown.clear()
+        self._having.clear()
+        self.size = self._terms = 0
+        for id_, source, changed, size, inode, passages, terms in self._connection.execute("SELECT * FROM files"):
+            self._take(File(id_, source, (changed, size, inode), passages, terms))
+        self._rows = self.size
+        self._files = max(self._shown, default=0)
+
+    def _write(self, file: int, rows: Sequence[Row]) -> None:
+        with self.lock:
+            for heading, text, terms in rows:
+                values = (file, heading, text)
+                at = self._connection.execute("INSERT INTO passages (file, heading, text) VALUES (?, ?, ?)", values)
+                self._connection.execute("INSERT INTO search (rowid, terms) VALUES (?, ?)", (at.lastrowid, terms))
+            self._rows += len(rows)
+            self._having.clear()
+
+    def _remove(self, file: File) -> None:
+        find = "SELECT id, heading, text FROM passages WHERE file = ? LIMIT ?"
+        forget = "INSERT INTO search (search, rowid, terms) VALUES ('delete', ?, ?)"
+        while True:
+            with self.lock:
+                rows = self._connection.execute(find, (file.id, SLICE)).fetchall()
+                if not rows:
+                    return
+                for id_, heading, text in rows:
+                    terms = terms_of(title_of(file.source, heading), text)
+                    self._connection.execute(forget, (id_, terms))
+                    self._connection.execute("DELETE FROM passages WHERE id = ?", (id_,))
+                self._rows -= len(rows)
+                self._having.clear()
+            time.sleep(PAUSE)
+
+    # Searching
 
     @property
     def usual_length(self) -> float:
@@ -72,67 +172,48 @@ class Knowledge:
 
     def weight(self, term: str) -> float | None:
         """How much a term tells passages apart, as BM25 reckons; nothing for one that stands nowhere."""
-        having = self._passages_with.get(term)
-        return log(1 + (self.size - having + 0.5) / (having + 0.5)) if having else None
+        having = self._passages_with(term)
+        return log(1 + (self._rows - having + 0.5) / (having + 0.5)) if having else None
 
     def search(self, terms: Iterable[str], limit: int) -> list[Passage]:
         """The passages with any of the terms, best first."""
-        # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
-        query = " OR ".join(f'"{term}"' for term in self._telling(terms))
-        if not query:
-            return []
-        rows = self._connection.execute(
-            "SELECT source, heading, text FROM passages JOIN ("
-            " SELECT rowid AS id, rank AS score FROM search WHERE search MATCH ? ORDER BY rank LIMIT ?"
-            ") USING (id) ORDER BY score",
-            (query, limit),
+        rare, common = self._by_frequency(terms)
+        query = " OR ".join([*rare, *([f"({' AND '.join(common)})"] if common else [])])
+        found = self._matching(query, limit) if query else []
+        return found or (self._matching(common[0], limit) if common else [])
+
+    def _matching(self, query: str, limit: int) -> list[Passage]:
+        select = (
+            "SELECT file, heading, text FROM search JOIN passages ON passages.id = search.rowid"
+            " WHERE search MATCH ? ORDER BY rank"
         )
-        return [Passage(*row) for row in rows]
+        with self.lock, closing(self._connection.execute(select, (query,))) as rows:
+            found = (
+                Passage(self._shown[file].source, heading, text) for file, heading, text in rows if file in self._shown
+            )
+            return list(islice(found, limit))
 
-    def _telling(self, terms: Iterable[str]) -> list[str]:
-        """The rarest of the terms. SQLite ranks every passage that has one: their number is the time it takes."""
-        known = sorted((self._passages_with[term], term) for term in terms if term in self._passages_with)
+    def _by_frequency(self, terms: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The rarest of the terms, and, where these are few, commoner ones of which few passages may hold all.
+
+        SQLite ranks every passage that matches: their number is the time it takes.
+        """
+        known = sorted((having, term) for term in terms if (having := self._passages_with(term)))
         ranked = accumulate(having for having, _ in known)
-        return [
-            term
-            for number, ((_, term), passages) in enumerate(zip(known, ranked, strict=True))
-            if number < LEAST_TERMS or passages <= MOST_RANKED
-        ]
+        number = sum(passages <= MOST_RANKED for passages in ranked)
+        # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
+        quoted = [f'"{term}"' for _, term in known]
+        expected, end = float(self._rows), number
+        while expected > MOST_RANKED and number < LEAST_TERMS and end < len(known):
+            expected *= known[end][0] / self._rows
+            end += 1
+        return quoted[:number], quoted[number:end] if expected <= MOST_RANKED or not number else []
 
-
-def index_folder(knowledge: Knowledge, folder: Path, is_cancelled: Callable[[], bool]) -> None:
-    """Add every document below `folder`. Raises `StartError` if that is no folder."""
-    if not os.path.isdir(folder):
-        problem = "is not a folder" if os.path.exists(folder) else "does not exist"
-        raise StartError("KNOWLEDGE_DIR", f"{folder} {problem}")
-    started = time.monotonic()
-    files = 0
-    unread: Counter[str] = Counter()
-    for document in documents(folder):
-        if document.text is None:
-            unread[document.suffix or "without a suffix"] += 1
-            continue
-        for passage in _passages(document, document.text):
-            if is_cancelled():
-                return
-            knowledge.add(passage)
-        files += 1
-        if files % PROGRESS_FILES == 0:
-            logger.info("Indexing %s: %d files, %d passages so far", folder, files, knowledge.size)
-    if not knowledge.size:
-        logger.warning("KNOWLEDGE_DIR: %s holds no text, so every question goes unanswered", folder)
-    milliseconds = (time.monotonic() - started) * 1000
-    logger.info(
-        "Indexed %s: %d files, %d passages, %.0f ms; not read: %s",
-        folder,
-        files,
-        knowledge.size,
-        milliseconds,
-        ", ".join(f"{number} {kind}" for kind, number in unread.most_common(UNREAD_KINDS)) or "none",
-    )
-
-
-def _passages(document: Document, text: str) -> Iterator[Passage]:
-    sections = split_plain(text) if document.suffix in PLAIN else split_markdown(text)
-    for headings, section in sections:
-        yield Passage(document.source, SEPARATOR.join(headings), section)
+    def _passages_with(self, term: str) -> int:
+        with self.lock:
+            if len(self._having) > MOST_KEPT:
+                self._having.clear()
+            if term not in self._having:
+                found = self._connection.execute("SELECT doc FROM terms WHERE term = ?", (term,)).fetchone()
+                self._having[term] = found[0] if found else 0
+            return self._having[term]

@@ -8,7 +8,7 @@ from itertools import takewhile, zip_longest
 from textwrap import dedent
 from typing import NamedTuple
 
-from app.services.text_utils import split_text
+from app.services.cuts import split_text
 
 PASSAGE_CHARS = 800
 _HEADING_CHARS = 120

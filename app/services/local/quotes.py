@@ -95,8 +95,12 @@ def find_quotes(knowledge: Knowledge, question: str, talk: str = "", *, is_gener
 
     The question decides. The talk before it only helps one that says next to nothing: "how long does that take".
     """
+    with knowledge.lock:
+        return _find(knowledge, question, talk, _GENEROUS if is_generous else _STRICT)
+
+
+def _find(knowledge: Knowledge, question: str, talk: str, limits: _Limits) -> list[Quote]:
     needs, unknown = _needs(knowledge, question)
-    limits = _GENEROUS if is_generous else _STRICT
     least = (FITS_HAN if has_han(question) else FITS) * limits.fits
     quotes = _quotes(knowledge, needs, unknown, least, limits)
     if quotes or not talk or sum(need.size for need in needs) >= FEW_WORDS:

@@ -1,0 +1,79 @@
+"""Where the index lies: in memory, or in a file that outlives the process (`KNOWLEDGE_INDEX`)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+from pathlib import Path
+
+from app.errors import StartError
+from app.models import spelling
+from app.services import cuts
+from app.services.local import formats, markup, pages, passages, reader, records, terms
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x52524147
+MAPPED_BYTES = 256 * 1024 * 1024
+# What decides how a file is cut into passages: an index that was made by other code is made anew.
+_MAKERS = (reader, formats, markup, records, pages, passages, cuts, terms, spelling)
+
+
+def open_index(path: Path | None, folder: Path) -> sqlite3.Connection:
+    """The index of `folder`. Raises `StartError` for a file that is another thing, or cannot be written."""
+    if path is None:
+        return sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        connection = _open(path, _made_by(folder))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_BUSY":
+            raise StartError("KNOWLEDGE_INDEX", f"{path} cannot be used: {error}") from error
+        logger.warning("KNOWLEDGE_INDEX: %s is in use by another process: this one keeps its index in memory", path)
+        return sqlite3.connect(":memory:", check_same_thread=False)
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StartError("KNOWLEDGE_INDEX", f"{path} cannot be used: {error}") from error
+    return connection
+
+
+def _open(path: Path, maker: str) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds the text of the documents
+    connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
+    try:
+        is_made = _is_made_by(maker, connection, path)
+        if is_made is False:
+            connection.close()
+            for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+                each.unlink(missing_ok=True)
+            return _open(path, maker)
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        if is_made is None:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("CREATE TABLE about (maker TEXT)")
+            connection.execute("INSERT INTO about VALUES (?)", (maker,))
+            connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_made_by(maker: str, connection: sqlite3.Connection, path: Path) -> bool | None:
+    """Whether it is an index that this code has made; None if there is nothing in it."""
+    ((application,),) = connection.execute("PRAGMA application_id")
+    ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master")
+    if not tables:
+        return None
+    if application != APPLICATION_ID:
+        raise StartError("KNOWLEDGE_INDEX", f"{path} is another program's")
+    return bool(connection.execute("SELECT maker FROM about").fetchone() == (maker,))
+
+
+def _made_by(folder: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(folder)))
+    for module in _MAKERS:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
