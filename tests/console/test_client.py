@@ -522,6 +522,7 @@ async def test_what_came_too_early_is_sent_once_more_when_it_may_be(scripted: Sc
 
     scripted.acts.append(refuse)
     page = await begin()
+    await until(page, state="open")  # a partial is not kept for later
     await page.evaluate("rag.chunk({ text: 'so' }); rag.chunk({ text: 'So.', is_final: true }); rag.control('pause');")
     partial, final, pause = [await scripted.next() for _ in range(3)]
     assert [await scripted.next() for _ in range(2)] == [final, pause]
