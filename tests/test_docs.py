@@ -36,7 +36,7 @@ from app.models.answers import Question, TextDelta
 from app.observability import metrics, tracing
 from app.observability.metrics import Metrics
 from app.routers.health import Health
-from app.services import providers, trust
+from app.services import dify_client, providers, trust
 from app.services.local import index_file, indexer
 from app.services.local_rag import NOTHING_FITS
 from app.sessions import live, table
@@ -497,6 +497,18 @@ def test_every_metric_is_documented_with_its_labels() -> None:
     rows = re.findall(r"^\| `(realtime_rag_\w+)` \| (.*?) *\|", read(DOCS / "observability.md"), re.MULTILINE)
     documented = {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
     assert documented == {name: each._labelnames for name, each in zip(names, kept, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("architecture", f"all in {dify_client.LEAVE_SECONDS} s at most"),
+        ("dify", f"takes {dify_client.LEAVE_SECONDS} s at most"),
+        ("architecture", f"{dify_client.SPARE_CONNECTIONS} more, for stop calls"),
+    ],
+)
+def test_a_figure_of_the_docs_is_the_one_of_the_code(page: str, words: str) -> None:
+    assert words in read(DOCS / f"{page}.md")
 
 
 def test_every_close_code_of_ours_is_counted_as_itself() -> None:

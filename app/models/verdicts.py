@@ -33,6 +33,18 @@ Reason = Literal[Asking, Telling]
 ASKING: Final[frozenset[str]] = frozenset(get_args(Asking))
 REASONS: Final[frozenset[str]] = ASKING | frozenset(get_args(Telling))
 
+# In which questions are noticed: the primary subtag of BCP 47, and the module of its rules.
+LANGUAGES: Final = {
+    "en": "english",
+    "zh": "chinese",
+    "ja": "japanese",
+    "ko": "korean",
+    "de": "german",
+    "fr": "french",
+    "es": "spanish",
+    "it": "italian",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

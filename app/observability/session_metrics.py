@@ -7,12 +7,9 @@ from contextvars import ContextVar
 
 from app.models.effects import CancelQuery, StartQuery
 from app.models.messages import CLIENT_TYPES, Ack, Answer, Error, FinalAnswer, ServerMessage, Status, Timing
+from app.models.verdicts import LANGUAGES
 from app.observability.metrics import Metrics, codes
 from app.observability.observer import Observer
-
-# A sender may name any language: what is not here is `other`.
-LANGUAGES = frozenset({"en", "zh", "ja", "ko", "es", "fr", "de", "it", "und"})
-
 
 _current: ContextVar[Metrics | None] = ContextVar("metrics", default=None)
 
@@ -104,7 +101,8 @@ class SessionMetrics(Observer):
     def _count_status(self, frame: Status) -> None:
         if frame.verdict is not None:
             language = frame.verdict.language
-            language = language if language in LANGUAGES else "other"
+            # A sender may name any.
+            language = language if language in LANGUAGES or language == "und" else "other"
             self._account.metrics.verdicts.labels(frame.verdict.reason, language).inc()
         if frame.stage in ("analyzing", "instant_query") and frame.query_id is not None:
             self._announced = frame.query_id

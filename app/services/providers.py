@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 from app.config import Settings
 from app.errors import StartError
@@ -15,11 +16,18 @@ from app.services.trust import trusted
 
 Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
 
-# Imported only when chosen: a start pays for one provider's libraries.
-FACTORIES = {
-    "dify": "app.services.dify_client:open_dify",
-    "local": "app.services.local_rag:open_local",
-    "openai": "app.services.openai_client:open_openai",
+
+class House(NamedTuple):
+    """A provider of the house."""
+
+    factory: str  # imported only when it is chosen: a start pays for one provider's libraries
+    url: str = ""  # the property of the settings that says where it asks, if it asks anybody
+
+
+HOUSE = {
+    "dify": House("app.services.dify_client:open_dify", "dify_url"),
+    "local": House("app.services.local_rag:open_local"),
+    "openai": House("app.services.openai_client:open_openai", "openai_url"),
 }
 
 
@@ -31,11 +39,6 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
     """
     open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
     fallback_name = settings.fallback_provider
-    urls = {"dify": settings.dify_url, "openai": settings.openai_url}
-    for url in [urls[name] for name in (settings.rag_provider, fallback_name) if name in urls]:
-        from app.services.proxies import proxy_for  # with httpx: who asks nobody needs none
-
-        proxy_for(url)  # a wrong one is found out here, before anything listens
     open_fallback = _load("FALLBACK_PROVIDER", fallback_name, settings) if fallback_name else None
 
     @asynccontextmanager
@@ -53,10 +56,16 @@ def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManage
 
 
 def _load(setting: str, provider: str, settings: Settings) -> Open:
-    if provider in {"dify", "openai"}:
+    house = HOUSE.get(provider, House(provider))
+    if house.url:
         trusted()  # some of the libraries behind it read the same variables when they are imported
-    path = FACTORIES.get(provider, provider)
+        from app.services.proxies import proxy_for  # with httpx: who asks nobody needs none
+
+        proxy_for(getattr(settings, house.url))  # a wrong one is found out here, before anything listens
+    path = house.factory
     module, _, name = path.partition(":")
+    if not name:
+        raise StartError(setting, f"is none of {', '.join(HOUSE)}, nor package.module:factory")
     try:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Final
 
 from app.models.spelling import Reading
-from app.models.verdicts import Verdict
+from app.models.verdicts import LANGUAGES, Verdict
 from app.services.question_detector.language import choose
 from app.services.question_detector.reference import follows_up, goes_on
 from app.services.question_detector.rules import Finding
@@ -27,16 +27,6 @@ LONG: Final = 300
 # A question this sure stays one when a recogniser closes it with a full stop.
 PLAIN: Final = 0.95
 
-_LANGUAGES: Final = {
-    "en": "english",
-    "zh": "chinese",
-    "ja": "japanese",
-    "ko": "korean",
-    "de": "german",
-    "fr": "french",
-    "es": "spanish",
-    "it": "italian",
-}
 _ASK_AT_THE_END: Final = frozenset({"zh", "ja", "ko"})
 # Chinese with English in it may ask the English way: "what is 深度学习".
 _ENGLISH: Final = re.compile(r"[A-Za-z']+ [A-Za-z']+")
@@ -70,13 +60,13 @@ def judge(text: str, language: str | None = None) -> Verdict:
 
 def _rules(language: str) -> Callable[[str], Finding]:
     # Not all are kept: a client may name any number of languages.
-    return _load(language) if language in _LANGUAGES else lambda _: _UNKNOWN
+    return _load(language) if language in LANGUAGES else lambda _: _UNKNOWN
 
 
 @cache
 def _load(language: str) -> Callable[[str], Finding]:
     """The rules of a language, compiled when it is first heard: all eight at once cost a start 140 ms."""
-    decide: Callable[[str], Finding] = import_module(f"{__package__}.{_LANGUAGES[language]}").decide
+    decide: Callable[[str], Finding] = import_module(f"{__package__}.{LANGUAGES[language]}").decide
     return decide
 
 
