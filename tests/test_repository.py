@@ -106,7 +106,7 @@ def test_the_checks_get_what_a_bare_machine_lacks_and_end_with_the_runners_summa
 
     assert done.stdout.splitlines() == [
         "apt-get update -q",
-        "apt-get install -qy --no-install-recommends make openssl chromium fonts-noto-cjk prometheus",
+        "apt-get install -qy --no-install-recommends make openssl chromium-headless-shell fonts-noto-cjk prometheus",
         f"python3 1 {checkout}",
         "7 passed",
     ]

@@ -51,9 +51,10 @@ async def start(dify: StandInDify) -> AsyncIterator[Serve]:
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     """Debian's chromium; `FileNotFoundError` where there is none."""
-    command = shutil.which("chromium")
+    # The shell has no window to draw, which saves more than half of the time.
+    command = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if command is None:
-        raise FileNotFoundError("chromium is not installed: apt-get install chromium")
+        raise FileNotFoundError("chromium is not installed: apt-get install chromium-headless-shell")
     # Its sandbox does not work for root, as whom containers run.
     options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
