@@ -54,7 +54,7 @@ def state_of(sessions: Sessions, accounts: Accounts, readiness: Readiness) -> St
         sessions_parked=sessions.parked,
         queries_running=sessions.running.running,
         queries_queued=sessions.running.waiting + accounts.waiting,
-        frames_unread=sessions.unread,
+        frames_unread=sessions.presence.unread,
         ready_processes=readiness.reason is None,
         open_breakers=breakers,
     )

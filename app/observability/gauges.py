@@ -23,9 +23,10 @@ class Gauges:
         self._metrics.show(self._look())
 
     async def watch(self) -> None:
-        """Keep the gauges up to date, and measure the lag of the event loop."""
+        """Measure the lag of the event loop; where another process may be asked, keep the gauges up to date."""
         while True:
-            self.show()
+            if self._metrics.is_shared:
+                self.show()
             due = time.monotonic() + INTERVAL
             await asyncio.sleep(INTERVAL)
             self._metrics.lag.observe(max(0.0, time.monotonic() - due))

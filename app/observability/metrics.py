@@ -136,6 +136,11 @@ class Metrics:
     def count_close(self, code: int) -> None:
         self.closed.labels(str(code) if code in CLOSE_CODES else "other").inc()
 
+    @property
+    def is_shared(self) -> bool:
+        """Several processes count together."""
+        return self._folder is not None
+
     def show(self, state: State) -> None:
         """Set the gauges to how things stand."""
         for name, gauge in self._gauges.items():

@@ -39,10 +39,12 @@ class Connection:
     """Sends the frames of `log` in order, from a position on, and knows when the client takes no more.
 
     `receive` and `send` are the socket, as ASGI has it: `send` waits while the client does not read, `SEND_SECONDS` at
-    most.
+    most. While something is unsent, it is one of those `behind`.
     """
 
-    def __init__(self, log: FrameLog, start: Start, receive: Receive, send: Send, settings: Settings) -> None:
+    def __init__(
+        self, log: FrameLog, start: Start, receive: Receive, send: Send, settings: Settings, behind: set[Connection]
+    ) -> None:
         self.position = start.position
         self.close_code: CloseCode | None = None
         self.close_reason = ""
@@ -57,6 +59,7 @@ class Connection:
         self._greeting = start.greeting
         self._socket_receive = receive
         self._socket_send = send
+        self._behind = behind
         self._is_sending = False
         self._is_gone = False
         self._sent = asyncio.Event()
@@ -94,6 +97,7 @@ class Connection:
         if self._is_gone:
             return
         self._is_gone = True
+        self._behind.discard(self)
         if self._sender is not None:
             self._sender.cancel()  # once: it takes back one cancellation
         self._sent.set()
@@ -124,6 +128,7 @@ class Connection:
         if self._is_gone or not (self.position < self._log.end or self._greeting):
             return False
         self._is_sending = True
+        self._behind.add(self)
         try:
             await (self._send_patiently() if waits else self._send_at_once())
         except OSError:
@@ -131,6 +136,8 @@ class Connection:
         finally:
             self._is_sending = False
             self._sent.set()
+            if self.position >= self._log.end:
+                self._behind.discard(self)
         return not self._is_gone and self.position < self._log.end
 
     async def _send_at_once(self) -> None:

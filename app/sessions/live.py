@@ -26,6 +26,7 @@ from app.sessions.connection import ClientLeft, Connection, Start
 from app.sessions.frames import FrameLog, NotKept
 from app.sessions.intake import Intake
 from app.sessions.limits import QueryLimits
+from app.sessions.presence import Presence
 from app.sessions.query import answer, failure_of
 from app.sessions.resume import Tokens
 
@@ -48,6 +49,7 @@ class LiveSession:
         provider: RagProvider,
         settings: Settings,
         tokens: Tokens,
+        presence: Presence,
         limits: QueryLimits,
         observers: Sequence[Observer] = (),
         *,
@@ -61,6 +63,7 @@ class LiveSession:
         self._provider = provider
         self._settings = settings
         self._tokens = tokens
+        self._presence = presence
         self._limits = limits
         self._observers = Observers(observers)
         self._intake = Intake(settings)
@@ -70,8 +73,6 @@ class LiveSession:
         self._queries: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(session.deadline, self._ring)
         self._parked_until: asyncio.TimerHandle | None = None
-        self.parked_at = 0.0
-        """When it lost its client, on the clock of the event loop."""
 
     async def live(self) -> None:
         """Own the tasks of the session until it is over and they have ended."""
@@ -88,21 +89,13 @@ class LiveSession:
     def is_over(self) -> bool:
         return self._over.is_set()
 
-    @property
-    def is_parked(self) -> bool:
-        """Without a socket, waiting for its client to come back."""
-        return self._connection is None and not self.is_over
-
-    @property
-    def unread(self) -> int:
-        """Frames that wait for the client to read."""
-        return 0 if self._connection is None else self._connection.unread
-
     def wind_down(self, ending: Ending) -> None:
         """End it when its running answer is finished, at `ending.at` at the latest; at once if nobody listens."""
-        if self.is_parked:
+        if self.is_over:
+            return
+        if self._connection is None:
             self.end()
-        elif not self.is_over:
+        else:
             # Not in the task: whoever runs before it would put its frames before these.
             self._apply(self.session.wind_down(ending, time.monotonic()))
             self._arm()
@@ -119,8 +112,7 @@ class LiveSession:
         self._over.set()
         self._tokens.revoke(self.key)
         self._alarm.stop()
-        if self._parked_until is not None:
-            self._parked_until.cancel()
+        self._unpark()
         if self._connection is not None:
             self._connection.close(code, reason)
 
@@ -146,7 +138,7 @@ class LiveSession:
 
         Then `close_code` of what is returned says what to close the socket with, if the client has not left.
         """
-        connection = Connection(self.log, start, receive, send, self._settings)
+        connection = Connection(self.log, start, receive, send, self._settings, self._presence.behind)
         self._take_over(connection)
         self._observers.attended()
         if self.is_over:  # it has ended in the meantime
@@ -169,8 +161,7 @@ class LiveSession:
         if former is not None:
             former.close(CloseCode.TAKEN_OVER, "another connection took over")
             former.leave()
-        if self._parked_until is not None:
-            self._parked_until.cancel()
+        self._unpark()
 
     def _leave(self, connection: Connection, *, is_for_good: bool = False) -> None:
         """The socket is lost, and the session waits for its client, unless there is nothing to wait for."""
@@ -183,10 +174,15 @@ class LiveSession:
         if is_for_good or not self._settings.resume_seconds or self.session.is_ending or self.session.is_blank:
             self.end()
         else:
+            self._presence.parked[self.key] = None
             loop = asyncio.get_running_loop()
-            self.parked_at = loop.time()
-            due = self.parked_at + self._settings.resume_seconds
+            due = loop.time() + self._settings.resume_seconds
             self._parked_until = loop.call_at(due, self._end_parked, due)
+
+    def _unpark(self) -> None:
+        if self._parked_until is not None:
+            self._parked_until.cancel()
+            self._presence.parked.pop(self.key, None)
 
     def _end_parked(self, due: float) -> None:
         loop = asyncio.get_running_loop()

@@ -96,5 +96,13 @@ class Opening:
         if settings.tracing:
             observers.append(SessionTrace(account.provider.name, account.name))
         return LiveSession(
-            key, session, account.provider, settings, self._sessions.tokens, limits, observers, tenant=account.name
+            key,
+            session,
+            account.provider,
+            settings,
+            self._sessions.tokens,
+            self._sessions.presence,
+            limits,
+            observers,
+            tenant=account.name,
         )

@@ -16,6 +16,7 @@ from app.models.lifetime import Ending
 from app.services.waiting import Stay
 from app.sessions.limits import Slots
 from app.sessions.live import LiveSession
+from app.sessions.presence import Presence
 from app.sessions.resume import Tokens
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Sessions:
         self.is_draining = False
         self.running = Slots(settings.max_running_queries)
         self.tokens = Tokens()
+        self.presence = Presence()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -46,12 +48,7 @@ class Sessions:
     @property
     def parked(self) -> int:
         """Sessions that wait for their client to come back."""
-        return sum(live.is_parked for live in self._sessions.values())
-
-    @property
-    def unread(self) -> int:
-        """Frames that wait for clients to read."""
-        return sum(live.unread for live in self._sessions.values())
+        return len(self.presence.parked)
 
     @property
     def is_full(self) -> bool:
@@ -78,8 +75,9 @@ class Sessions:
 
     def make_room(self, tenant: str | None = None) -> bool:
         """End one parked session, of this tenant if one is named: without a running answer first, then the oldest."""
-        parked = (each for each in self._sessions.values() if each.is_parked and tenant in {None, each.tenant})
-        chosen = min(parked, key=lambda each: (each.session.query is not None, each.parked_at), default=None)
+        parked = (self._sessions[key] for key in self.presence.parked)
+        of_tenant = (each for each in parked if tenant in {None, each.tenant})
+        chosen = min(of_tenant, key=lambda each: each.session.query is not None, default=None)
         if chosen is not None:
             chosen.end()
         return chosen is not None

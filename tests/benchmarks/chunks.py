@@ -14,7 +14,10 @@ from tests.standin.load import fast_loop
 CHUNK = encode('{"type":"asr_chunk","text":"so what I wanted to know about the lamps is","is_final":false}')
 SESSIONS = 100
 CHUNKS_PER_SECOND = 20
-IDLE_SESSIONS = 1000
+IDLE_SESSIONS = 2000
+# As long as the pings of a connection are apart.
+IDLE_SECONDS = 20.0
+PARTS = ("cpu", "idle", "memory")
 
 
 async def cpu_per_chunk(process: Process, seconds: float) -> float:
@@ -44,6 +47,10 @@ async def side_by_side(app: Process, bare: Process, seconds: float) -> tuple[flo
     return await asyncio.gather(cpu_per_chunk(app, seconds), cpu_per_chunk(bare, seconds))
 
 
+async def idle_side_by_side(app: Process, bare: Process) -> tuple[float, float]:
+    return await asyncio.gather(ms_of_idling(app, IDLE_SECONDS), ms_of_idling(bare, IDLE_SECONDS))
+
+
 async def kib_per_session(process: Process) -> float:
     """Resident memory of a connection that has heard a chunk and is silent now."""
     warm = await connect(process.port, 20)
@@ -55,6 +62,16 @@ async def kib_per_session(process: Process) -> float:
     after = process.resident_kib()
     await close([*warm, *clients])
     return (after - before) / IDLE_SESSIONS
+
+
+async def ms_of_idling(process: Process, seconds: float) -> float:
+    """Milliseconds of CPU in a second for `IDLE_SESSIONS` of which nobody speaks, their pings included."""
+    clients = await connect(process.port, IDLE_SESSIONS)
+    cpu = process.cpu_seconds()
+    await asyncio.sleep(seconds)
+    cpu = process.cpu_seconds() - cpu
+    await close(clients)
+    return cpu / seconds * 1000
 
 
 def chunks(seconds: float, times: int) -> None:
@@ -88,14 +105,32 @@ def memory(times: int) -> None:
     figures("over the bare endpoint (wanted: 40)", over, "KiB")
 
 
+def idle(times: int) -> None:
+    heading(f"{IDLE_SESSIONS} idle sessions, their CPU")
+    ours: list[float] = []
+    theirs: list[float] = []
+    with running("app", env=service()) as app, running("tests.benchmarks.peers", "endpoint") as bare:
+        share_one_cpu(app, bare)
+        for _ in range(times):
+            with asyncio.Runner(loop_factory=fast_loop()) as runner:
+                our, their = runner.run(idle_side_by_side(app, bare))
+            ours.append(our)
+            theirs.append(their)
+    figures("CPU of a second, service", ours, "ms")
+    figures("CPU of a second, bare endpoint", theirs, "ms")
+    ratio("ratio", ours, theirs, wanted=1.20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.chunks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3, help="of load in each repetition (default: 3)")
     parser.add_argument("--times", type=int, default=9, help="repetitions (default: 9)")
-    parser.add_argument("--only", nargs="+", choices=("cpu", "memory"), default=("cpu", "memory"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
     if "cpu" in chosen.only:
         chunks(chosen.seconds, chosen.times)
+    if "idle" in chosen.only:
+        idle(min(chosen.times, 3))
     if "memory" in chosen.only:
         memory(min(chosen.times, 3))
 

@@ -24,6 +24,7 @@ from app.services.rag import AnswerEnd, AnswerEvent, Offers, Question, TextDelta
 from app.sessions.connection import Connection
 from app.sessions.limits import QueryLimits
 from app.sessions.live import LiveSession
+from app.sessions.presence import Presence
 from app.sessions.resume import Tokens
 from tests.client import PATIENCE
 from tests.conftest import Serve
@@ -247,7 +248,9 @@ LEFT = {"type": "websocket.disconnect", "code": 1000}
 
 
 def make_session(settings: Settings, rag: Provider) -> LiveSession:
-    return LiveSession("s", SessionState("s", settings, judge=judge), rag, settings, Tokens(), QueryLimits([], []))
+    return LiveSession(
+        "s", SessionState("s", settings, judge=judge), rag, settings, Tokens(), Presence(), QueryLimits([], [])
+    )
 
 
 def said(text: str) -> Message:
