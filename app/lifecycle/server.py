@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import h11
@@ -16,12 +17,14 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
-from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
+from websockets.frames import Frame, apply_mask  # type: ignore[attr-defined]  # in C, where there is a compiler
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Request
+from websockets.streams import StreamReader
 
 from app.codes import CloseCode, ErrorCode
 from app.config import Settings, reachable
 from app.observability.metrics import Metrics
+from app.sessions.direct import EXTENSION
 from app.sessions.limits import TokenBucket
 
 logger = logging.getLogger("app")
@@ -43,8 +46,14 @@ MAX_UNSENT_BYTES = 1024 * 1024
 # What is read of a client between two looks at everybody else: bytes at a time, and frames altogether.
 SLICE_BYTES = 512
 TURN_FRAMES = 64
+# How many messages of one client are dealt with at once.
+DIRECT_MESSAGES = 8
 # What waits for its turn, in bytes; asyncio reads 256 KiB at most before it can be told to stop.
 MAX_UNREAD_BYTES = 1024 * 1024
+
+
+# Where websockets' parser stands when it has no part of a frame.
+_BEFORE_A_FRAME = StreamReader.at_eof.__code__
 
 
 class Runtime(Protocol):
@@ -165,12 +174,59 @@ class Socket(WebSocketsSansIOProtocol):
         self._frames = 0
         self._is_turn_due = False
         self._limit: TokenBucket | None = None
+        self._hear: Callable[[str], bool] | None = None
+
+    # The short way
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # any object, by ASGI
+
+    def listen(self, hear: Callable[[str], bool] | None) -> None:
+        self._hear = hear
+
+    def write(self, texts: Sequence[str]) -> bool:
+        if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
+            return False
+        self.transport.write(b"".join(map(frame_of, texts)))
+        return True
+
+    def _heard(self, data: bytes) -> int:
+        """How many bytes of this are whole messages that the session has dealt with at once."""
+        if self._hear is None or self._unread or not self.queue.empty() or not self._is_between_messages():
+            return 0
+        start = 0
+        for _ in range(DIRECT_MESSAGES):
+            payload, end = message_in(data, start, self.config.ws_max_size)
+            if payload is None or self._hear is None or self.close_sent:
+                break
+            try:
+                text = payload.decode()
+            except UnicodeDecodeError:
+                break
+            if not self._hear(text):
+                break
+            start = end
+        return start
+
+    def _is_between_messages(self) -> bool:
+        if self.conn.current_size is not None:
+            return False  # a part of a message has come
+        waits: Any = self.conn.parser
+        while (deeper := waits.gi_yieldfrom) is not None:
+            waits = deeper
+        return waits.gi_code is _BEFORE_A_FRAME
 
     # Reading
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if heard := self._heard(data):
+            data = data[heard:]
+            if not data:
+                return
         if not self._unread and len(data) <= SLICE_BYTES:
             super().data_received(data)
             return
@@ -277,6 +333,29 @@ class Socket(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+def frame_of(text: str) -> bytes:
+    """The text as one frame of a server (RFC 6455, 5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def message_in(data: bytes, start: int, most: int) -> tuple[bytes | None, int]:
+    """What a client says at this place, and where it ends: None but for a whole text of at most `most` bytes."""
+    if len(data) < start + 6 or data[start] != 0x81 or data[start + 1] < 0x80:
+        return None, start
+    size, start = data[start + 1] & 0x7F, start + 6
+    if size == 126:
+        size, start = int.from_bytes(data[start - 4 : start - 2], "big"), start + 2
+    if size == 127 or len(data) < start + size or size > most:
+        return None, start
+    return apply_mask(data[start : start + size], data[start - 4 : start]), start + size
 
 
 class Forwarded:

@@ -21,8 +21,9 @@ from app.models.answers import (
     bounded_usage,
 )
 from app.models.effects import Effect
-from app.models.messages import Answer, AnswerFailure, FinalAnswer
+from app.models.messages import AnswerFailure, FinalAnswer
 from app.models.numbering import Frames
+from app.models.pieces import AnswerPiece
 from app.models.queries import RunningQuery
 
 # How many questions with their answers are remembered for providers that remember nothing, and how much of an answer.
@@ -86,14 +87,8 @@ class Answers:
     def _text(self, query: RunningQuery, text: str, now: float, replace: bool = False) -> list[Effect]:
         if text and query.first_text_at is None:
             query.first_text_at = now
-        frame = Answer(
-            session_id=self.frames.session_id,
-            seq=self.frames.seq + 1,
-            query_id=query.query_id,
-            stream_index=query.frames,
-            content=text,
-            replace=replace or None,
-        )
+        session_id, seq = self.frames.session_id, self.frames.seq + 1
+        frame = AnswerPiece(session_id, seq, query.query_id, query.frames, text, replace or None)
         query.frames += 1
         query.said = (text if replace else query.said + text)[:MAX_SAID_CHARS]
         return [self.frames.send(frame)]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from app.codes import CloseCode
 from app.models.answers import Question
-from app.models.messages import ServerMessage, Timing
+from app.models.messages import Timing
+from app.models.pieces import Sent
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    frame: ServerMessage
+    frame: Sent
 
 
 @dataclass(frozen=True, slots=True)

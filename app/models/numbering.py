@@ -9,7 +9,8 @@ from typing import Any
 from app.codes import ErrorCode
 from app.errors import ClientError
 from app.models.effects import Effect, LogBug, Send
-from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, ServerMessage, Stage, Status, VerdictNote
+from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, Stage, Status, VerdictNote
+from app.models.pieces import MessageAck, Sent
 from app.models.verdicts import Verdict
 
 # The stages whose status says what will not be asked.
@@ -24,7 +25,7 @@ class Frames:
     seq: int = 0
     dropped: list[str] = field(default_factory=list)
 
-    def send(self, frame: ServerMessage) -> Send:
+    def send(self, frame: Sent) -> Send:
         # Counted only when the frame exists: one that could not be made leaves no gap.
         self.seq = frame.seq
         return Send(frame)
@@ -67,13 +68,13 @@ class Frames:
 
     def ack(self, message: ClientMessage, details: Details | None) -> Send:
         return self.send(
-            Ack(
-                session_id=self.session_id,
-                seq=self.seq + 1,
-                received_type=message.type,
-                is_final=bool(message.is_final) if isinstance(message, AsrChunk) else None,
-                id=message.id,
-                details=details,
+            MessageAck(
+                self.session_id,
+                self.seq + 1,
+                message.type,
+                bool(message.is_final) if isinstance(message, AsrChunk) else None,
+                message.id,
+                details,
             )
         )
 

@@ -29,6 +29,7 @@ MAX_SPEAKERS = 16
 
 # Marks are letters in part: क and की are two words.
 _NOT_WORDS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
+_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
 _SPACE = regex.compile(r"\s+")
 # A word of more characters is none: the text is cut inside.
 MAX_WORD_CHARS = 64
@@ -37,6 +38,8 @@ _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\Z")
 
 def plain(text: str) -> str:
     """The words alone: two finals that differ by case, spaces, punctuation or spelling in Unicode say the same."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_SPACED).split())  # the same, at a tenth of the cost
     return _NOT_WORDS.sub(" ", compared(text).casefold()).strip()
 
 
@@ -134,12 +137,14 @@ class Transcript:
 
     def recalls(self, text: str, speaker: Speaker, now: float) -> bool:
         """Whether a partial only says what was heard just before: it came late, or is sent again and again."""
-        words = plain(text)
+        words: str | None = None  # looked for in what was said a moment ago, and there is mostly nothing
         for known in self.finals:
             # What was taken from a partial is as old as its last word.
             limit = self.merge_seconds + (self.stale_seconds if known.is_provisional else 0)
-            last = max(known.heard_at, known.recalled_at)
-            if known.may_be_said_by(speaker) and now - last <= limit and holds(known.words, words):
+            if not known.may_be_said_by(speaker) or now - max(known.heard_at, known.recalled_at) > limit:
+                continue
+            words = plain(text) if words is None else words
+            if holds(known.words, words):
                 known.recalled_at = now
                 return True
         return False

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import ServerMessage
+from app.models.pieces import Sent
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Observer:
     def attended(self) -> None:
         """A connection of the session begins. Called in its context (`contextvars`)."""
 
-    def sent(self, frame: ServerMessage) -> None:
+    def sent(self, frame: Sent) -> None:
         """The session made this frame."""
 
     def started(self, effect: StartQuery) -> None:
@@ -40,7 +40,7 @@ class Observers:
     def attended(self) -> None:
         self._tell(lambda observer: observer.attended())
 
-    def sent(self, frame: ServerMessage) -> None:
+    def sent(self, frame: Sent) -> None:
         for observer in self._all:  # as `_tell` would, at half its cost: once for each token
             try:
                 observer.sent(frame)

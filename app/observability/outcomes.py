@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from app.models.effects import CancelQuery
-from app.models.messages import FinalAnswer, ServerMessage, Timing
+from app.models.messages import FinalAnswer, Timing
+from app.models.pieces import Sent
 from app.observability.observer import Observer
 
 # Operators filter by it: it stays, wherever this module goes.
@@ -20,7 +21,7 @@ class OutcomeLog(Observer):
     def __init__(self) -> None:
         self._session_id = ""
 
-    def sent(self, frame: ServerMessage) -> None:
+    def sent(self, frame: Sent) -> None:
         self._session_id = frame.session_id
         if isinstance(frame, FinalAnswer):
             outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"

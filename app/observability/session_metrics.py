@@ -6,7 +6,8 @@ import time
 from contextvars import ContextVar
 
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import CLIENT_TYPES, Ack, Answer, Error, FinalAnswer, ServerMessage, Status, Timing
+from app.models.messages import CLIENT_TYPES, Error, FinalAnswer, Status, Timing
+from app.models.pieces import AnswerPiece, MessageAck, Sent
 from app.models.verdicts import LANGUAGES
 from app.observability.metrics import Metrics, codes
 from app.observability.observer import Observer
@@ -64,15 +65,14 @@ class SessionMetrics(Observer):
         self._characters = 0
         account.opened.inc()
 
-    def sent(self, frame: ServerMessage) -> None:
+    def sent(self, frame: Sent) -> None:
         match frame:
+            case AnswerPiece():
+                self._count_text(frame)
+            case MessageAck():
+                self._account.messages[frame.received_type].inc()
             case FinalAnswer():
                 self._count_answer(frame)
-            case Answer():
-                self._count_text(frame)
-            case Ack():
-                if frame.received_type is not None:
-                    self._account.messages[frame.received_type].inc()
             case Status():
                 self._count_status(frame)
             case Error():
@@ -90,7 +90,7 @@ class SessionMetrics(Observer):
         else:
             self._account.count_end("interrupted", effect.reason, effect.timing)
 
-    def _count_text(self, frame: Answer) -> None:
+    def _count_text(self, frame: AnswerPiece) -> None:
         # The way of every token: what follows is measured by tests/benchmarks/metrics.py.
         now = time.monotonic()
         if frame.stream_index:

@@ -14,7 +14,8 @@ from app import __version__
 from app.config import Settings
 from app.errors import StartError
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import Answer, FinalAnswer, ServerMessage, Status
+from app.models.messages import FinalAnswer, Status
+from app.models.pieces import AnswerPiece, Sent
 from app.observability.observer import Observer
 
 # Only the trace is handed on: what else a client's headers carry (baggage) is not for the backend.
@@ -76,14 +77,14 @@ class SessionTrace(Observer):
     def attended(self) -> None:
         self._connection = context.get_current()
 
-    def sent(self, frame: ServerMessage) -> None:
+    def sent(self, frame: Sent) -> None:
         match frame:
             case FinalAnswer() if frame.query_id == self._query_id:
                 if frame.provider is not None:
                     self._span.set_attribute("realtime_rag.provider", frame.provider)
                 outcome = "failed" if frame.error else "incomplete" if frame.incomplete else "answered"
                 self._end(outcome, frame.error.code if frame.error else None)
-            case Answer() if not self._has_text:
+            case AnswerPiece() if not self._has_text:
                 self._has_text = True
                 self._span.add_event("first_text")
             case Status(stage="analyzing" | "instant_query", query_id=str() as query_id):

@@ -12,6 +12,7 @@ from app.codes import CloseCode
 from app.dependencies import Runtime, runtime_of
 from app.identity import Identity, Refusal, choose_subprotocol
 from app.models.messages import SessionLimit, Unauthorized
+from app.sessions.direct import direct_of
 from app.sessions.opening import Claim, NoRoom
 from app.values import subscriber_of
 
@@ -69,7 +70,7 @@ async def _serve(
     except NoRoom:
         await _refuse(runtime, websocket, SessionLimit(), CloseCode.SESSION_LIMIT)
         return
-    connection = await live.attend(start, receive, send)
+    connection = await live.attend(start, receive, send, direct_of(websocket.scope))
     runtime.metrics.count_close(connection.left_with if connection.close_code is None else connection.close_code)
     await connection.say_goodbye()
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,8 +16,11 @@ from app.codes import CloseCode
 from app.config import Settings
 from app.models.effects import Effect
 from app.services.waiting import Alarm, Stay
+from app.sessions.direct import DirectSocket
 from app.sessions.frames import FrameLog
 
+# How many frames are sent at once: a client that has missed more gets it as it reads.
+DIRECT_FRAMES = 16
 # How long a client may take to read a close frame before its socket is closed without one, in seconds.
 CLOSE_SECONDS = 1.0
 
@@ -43,7 +46,14 @@ class Connection:
     """
 
     def __init__(
-        self, log: FrameLog, start: Start, receive: Receive, send: Send, settings: Settings, behind: set[Connection]
+        self,
+        log: FrameLog,
+        start: Start,
+        receive: Receive,
+        send: Send,
+        settings: Settings,
+        behind: set[Connection],
+        direct: DirectSocket | None = None,
     ) -> None:
         self.position = start.position
         self.close_code: CloseCode | None = None
@@ -60,7 +70,9 @@ class Connection:
         self._socket_receive = receive
         self._socket_send = send
         self._behind = behind
+        self._direct = direct
         self._is_sending = False
+        self._is_listening = False
         self._is_gone = False
         self._sent = asyncio.Event()
         self._since = 0.0
@@ -77,12 +89,31 @@ class Connection:
     async def receive(self) -> str | bytes:
         """What the client sends next. Raises `ClientLeft`."""
         # Not receive_text(): one binary frame would end the connection with a KeyError.
-        message = await self._socket_receive()
+        self._is_listening = True
+        try:
+            message = await self._socket_receive()
+        finally:
+            self._is_listening = False
         if message["type"] != "websocket.receive":
             self.left_with = message.get("code", 1006)
             raise ClientLeft
         text: str | None = message.get("text")
         return message.get("bytes") or b"" if text is None else text
+
+    def listen(self, hear: Callable[[str], bool]) -> None:
+        """Let `hear` take what comes while the reader waits for it, where the socket can do so."""
+        if self._direct is not None:
+            self._direct.listen(hear)
+
+    @property
+    def is_free(self) -> bool:
+        """The reader waits, and everything is sent."""
+        return self._is_listening and self.close_code is None and self.position == self._log.end and self._is_open
+
+    @property
+    def _is_open(self) -> bool:
+        """What is written now leaves in order, before anything else."""
+        return not (self._is_sending or self._is_gone or self._greeting)
 
     # Ending
 
@@ -97,6 +128,8 @@ class Connection:
         if self._is_gone:
             return
         self._is_gone = True
+        if self._direct is not None:
+            self._direct.listen(None)
         self._behind.discard(self)
         if self._sender is not None:
             self._sender.cancel()  # once: it takes back one cancellation
@@ -111,6 +144,19 @@ class Connection:
                     await self._send({"type": "websocket.close", "code": self.close_code, "reason": self.close_reason})
 
     # Sending
+
+    def send_now(self) -> bool:
+        """Send what is unsent, if nothing has to wait for it. True if nothing is left."""
+        log, position = self._log, self.position
+        if self._direct is None or not self._is_open or log.end - position > DIRECT_FRAMES:
+            return False
+        if position < log.end:
+            texts = [log.frames[at - log.first] for at in range(position, log.end)]
+            if not self._direct.write(texts):
+                return False
+            self._read += sum(map(sys.getsizeof, texts))
+            self.position = log.end
+        return True
 
     async def flush(self, *, waits: bool = True) -> bool:
         """Send what is unsent: whoever finds the socket free does it for all.

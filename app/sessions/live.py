@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from contextvars import copy_context
+from functools import partial
 
 from starlette import types as asgi
 
@@ -16,13 +17,15 @@ from app.config import Settings
 from app.errors import ClientError
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending
-from app.models.messages import NotResumed, ServerMessage
+from app.models.messages import NotResumed
+from app.models.pieces import Sent
 from app.models.session import SessionState
 from app.observability import logs
 from app.observability.observer import Observer, Observers
 from app.services.rag import RagProvider
 from app.services.waiting import Alarm
 from app.sessions.connection import ClientLeft, Connection, Start
+from app.sessions.direct import DirectSocket
 from app.sessions.frames import FrameLog, NotKept
 from app.sessions.intake import Intake
 from app.sessions.limits import QueryLimits
@@ -133,12 +136,14 @@ class LiveSession:
         ack = self.session.resume(session_id, last_seq, self._tokens.issue(self.key, token), time.monotonic())
         return Start(position, ack.to_json())
 
-    async def attend(self, start: Start, receive: asgi.Receive, send: asgi.Send) -> Connection:
+    async def attend(
+        self, start: Start, receive: asgi.Receive, send: asgi.Send, direct: DirectSocket | None = None
+    ) -> Connection:
         """Serve the client at this socket, in place of any other, until one of them is done with it.
 
         Then `close_code` of what is returned says what to close the socket with, if the client has not left.
         """
-        connection = Connection(self.log, start, receive, send, self._settings, self._presence.behind)
+        connection = Connection(self.log, start, receive, send, self._settings, self._presence.behind, direct)
         self._take_over(connection)
         self._observers.attended()
         if self.is_over:  # it has ended in the meantime
@@ -192,16 +197,28 @@ class LiveSession:
             self._parked_until = loop.call_later(LATE_SECONDS, self.end)
 
     async def _read(self, connection: Connection) -> None:
+        connection.listen(partial(copy_context().run, partial(self._hear, connection)))
         while connection.close_code is None:
             raw = await connection.receive()
             if connection.close_code is not None:
                 return  # the session is over, or another connection's: this came in the same moment
-            self._tokens.confirm(self.key)
             effects = self._take(raw)
             self._arm()
             await self._carry_out(effects)
 
+    def _hear(self, connection: Connection, raw: str) -> bool:
+        """What `_read` does with a message, if nothing of it has to wait."""
+        if not connection.is_free:
+            return False
+        effects = self._take(raw)
+        self._arm()
+        self._apply(effects)
+        if not connection.send_now():
+            self._tasks.create_task(self._carry_out())
+        return True
+
     def _take(self, raw: str | bytes) -> list[Effect]:
+        self._tokens.confirm(self.key)
         now = time.monotonic()
         try:
             message, details = self._intake.read(raw, now)
@@ -242,6 +259,8 @@ class LiveSession:
         """
         self._apply(effects)
         connection = self._connection
+        if connection is not None and connection.send_now():
+            return
         if connection is None:
             await asyncio.sleep(0)  # nothing else holds a provider back that never waits
             return
@@ -270,7 +289,7 @@ class LiveSession:
                 case Close(code, reason):
                     self._close(code, reason)
 
-    def _write(self, frame: ServerMessage) -> None:
+    def _write(self, frame: Sent) -> None:
         """Put the frame into the log; the connection sends it from there."""
         if frame.seq == 1:
             self.log.begin_session(frame.session_id)

@@ -15,7 +15,7 @@ from tests.standin.load import fast_loop
 
 CHUNK = encode('{"type":"asr_chunk","text":"so what I wanted to know about the lamps is","is_final":false}')
 SESSIONS = 100
-CHUNKS_PER_SECOND = 20
+CHUNKS_PER_SECOND = 80
 ACK_SECONDS = 10.0
 IDLE_SESSIONS = 2000
 # As long as the pings of a connection are apart.

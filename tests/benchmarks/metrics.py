@@ -11,7 +11,7 @@ import os
 import time
 
 from app.config import Settings
-from app.models.messages import Answer
+from app.models.pieces import AnswerPiece
 from app.observability.metrics import Metrics
 from app.observability.session_metrics import AccountMetrics, SessionMetrics
 from tests.benchmarks.processes import running, service_over, share_one_cpu
@@ -28,7 +28,7 @@ def observer_seconds() -> float:
     account = AccountMetrics(Metrics(Settings(_env_file=None)), "dify", None)
     observers = [SessionMetrics(account) for _ in range(SESSIONS)]
     frames = [
-        Answer(session_id="s", seq=seq, query_id="q-1", stream_index=seq % TOKENS, content="kettle ")
+        AnswerPiece(session_id="s", seq=seq, query_id="q-1", stream_index=seq % TOKENS, content="kettle ")
         for seq in range(FRAMES)
     ]
     began = time.process_time()

@@ -11,7 +11,8 @@ import pytest
 
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta, bounded_sources, bounded_usage
 from app.models.effects import Effect, Send, StartQuery
-from app.models.messages import Ack, AsrChunk, Control, FinalAnswer, Status
+from app.models.messages import AsrChunk, Control, FinalAnswer, Status
+from app.models.pieces import MessageAck
 from app.models.queries import MAX_ASKED_CHARS
 from app.models.session import SessionState
 from app.models.transcript import ending
@@ -49,7 +50,7 @@ def test_of_a_long_chunk_the_last_words_are_kept_and_the_ack_says_so() -> None:
     session = new_session(segment_max_chars=600)
     effects = session.receive(final("word " * 1000 + "what is RAG?"), now=1)
     ack = frames(effects)[0]
-    assert isinstance(ack, Ack)
+    assert isinstance(ack, MessageAck)
     assert ack.details == {"text": "cut"}
     question = asked(effects)[0]
     assert question.startswith("word ")

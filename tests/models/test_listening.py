@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import RagTimeout
 from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
@@ -914,6 +916,11 @@ def test_what_is_asked_is_what_came() -> None:
 def test_letters_that_differ_in_a_mark_are_other_words() -> None:
     assert plain("की") != plain("का")
     assert plain("กา") != plain("กี")
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_the_short_way_for_ascii_finds_the_same_words(text: str) -> None:
+    assert plain(f"{text} é") == f"{plain(text)} é".strip()
 
 
 def test_names_are_compared_in_one_form() -> None:

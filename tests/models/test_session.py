@@ -12,7 +12,8 @@ from app.errors import RagError, RagTimeout, RagUnavailable
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
 from app.models.listening import Judge
-from app.models.messages import Ack, Answer, AsrChunk, Configure, Control, FinalAnswer, Status, parse
+from app.models.messages import AsrChunk, Configure, Control, FinalAnswer, Status, parse
+from app.models.pieces import AnswerPiece, MessageAck
 from app.models.session import SessionState
 from app.models.transcript import REMEMBERED_IDS
 from tests.models.judges import judge_by_signs, judge_by_words
@@ -39,7 +40,7 @@ def reasons(effects: list[Effect]) -> list[str | None]:
 
 def test_a_question_becomes_effects_in_the_order_of_the_protocol() -> None:
     ack, analyzing, querying, start = new_session().receive(final("RAG?"), now=1)
-    assert ack == Send(Ack(session_id="s1", seq=3, received_type="asr_chunk", is_final=True))
+    assert ack == Send(MessageAck("s1", 3, "asr_chunk", is_final=True))
     assert isinstance(analyzing, Send)
     assert isinstance(querying, Send)
     assert [analyzing.frame.seq, querying.frame.seq] == [4, 5]
@@ -187,7 +188,7 @@ def test_a_replacement_by_nothing_is_a_frame_but_no_first_text() -> None:
     session.receive(final("One?"), now=1)
     (send,) = session.answer_event("c1-1", TextReplaced(""), now=1)
     assert isinstance(send, Send)
-    assert isinstance(send.frame, Answer)
+    assert isinstance(send.frame, AnswerPiece)
     assert send.frame.replace is True
     send = session.answer_event("c1-1", AnswerEnd(), now=2)[0]
     assert isinstance(send, Send)

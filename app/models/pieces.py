@@ -1,0 +1,87 @@
+"""The two frames that are sent by the thousand, written by template: each is the JSON of the model that it stands for.
+
+Together with what makes them they cost a fifth of the models: a tenth of an interim chunk, a twentieth of a token.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from json.encoder import encode_basestring as quoted
+from typing import ClassVar
+
+from app.models.messages import Ack, Answer, Details, ServerMessage
+
+# No id needs to be quoted: those of sessions are checked (`SessionId`), those of queries are the session's own.
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class MessageAck:
+    """The `Ack` of a message."""
+
+    type: ClassVar = "ack"
+
+    session_id: str
+    seq: int
+    received_type: str
+    is_final: bool | None = None
+    id: str | None = None
+    details: Details | None = None
+
+    def model(self) -> Ack:
+        return Ack(
+            session_id=self.session_id,
+            seq=self.seq,
+            received_type=self.received_type,
+            is_final=self.is_final,
+            id=self.id,
+            details=self.details,
+        )
+
+    def to_json(self) -> str:
+        if self.details is not None or self.id is not None:
+            return self.model().to_json()
+        is_final = "" if self.is_final is None else ',"is_final":true' if self.is_final else ',"is_final":false'
+        return (
+            f'{{"type":"ack","session_id":"{self.session_id}","seq":{self.seq},'
+            f'"received_type":"{self.received_type}"{is_final}}}'
+        )
+
+
+@dataclass(slots=True)
+class AnswerPiece:
+    """An `Answer` that is not the last one."""
+
+    type: ClassVar = "answer"
+
+    session_id: str
+    seq: int
+    query_id: str
+    stream_index: int
+    content: str
+    replace: bool | None = None
+
+    def model(self) -> Answer:
+        return Answer(
+            session_id=self.session_id,
+            seq=self.seq,
+            query_id=self.query_id,
+            stream_index=self.stream_index,
+            content=self.content,
+            replace=self.replace,
+        )
+
+    def to_json(self) -> str:
+        if not self.content.isascii() and _HALVES.search(self.content):
+            return self.model().to_json()
+        replace = "" if self.replace is None else ',"replace":true' if self.replace else ',"replace":false'
+        return (
+            f'{{"type":"answer","session_id":"{self.session_id}","seq":{self.seq},'
+            f'"query_id":"{self.query_id}","stream_index":{self.stream_index},'
+            f'"content":{quoted(self.content)},"final":false{replace}}}'
+        )
+
+
+Sent = ServerMessage | MessageAck | AnswerPiece
+"""What a session makes."""
