@@ -13,7 +13,11 @@ from tests.benchmarks.processes import Process, running, service, share_one_cpu
 from tests.benchmarks.report import figures, heading, ratio
 from tests.standin.load import fast_loop
 
-CHUNK = encode('{"type":"asr_chunk","text":"so what I wanted to know about the lamps is","is_final":false}')
+# Words that come one by one: a text that stands still would be taken for a final.
+CHUNKS = [
+    encode(f'{{"type":"asr_chunk","text":"so what I wanted to know about {" ".join(words)}","is_final":false}}')
+    for words in (["the", "lamps", "of", "room", "seven", "and", "eight"][:n] for n in range(1, 8))
+]
 SESSIONS = 100
 CHUNKS_PER_SECOND = 80
 ACK_SECONDS = 10.0
@@ -53,7 +57,7 @@ class Listened:
         while (elapsed := time.monotonic() - began) < seconds:
             due = int(elapsed / pause)
             for number in range(sent, due):
-                self.clients[number % SESSIONS].send(CHUNK)
+                self.clients[number % SESSIONS].send(CHUNKS[number // SESSIONS % len(CHUNKS)])
             sent = due
             await asyncio.sleep(pause)
         self._awaited += sent
@@ -84,7 +88,7 @@ async def kib_per_session(process: Process) -> float:
     before = process.resident_kib()
     clients = await connect(process.port, IDLE_SESSIONS)
     for client in clients:
-        client.send(CHUNK)
+        client.send(CHUNKS[0])
     await asyncio.sleep(1)
     after = process.resident_kib()
     await close([*warm, *clients])
