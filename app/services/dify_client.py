@@ -102,7 +102,7 @@ class DifyClient:
             await self._ask(run, question, deadlines)
             content_type = run.response.headers.get("content-type", "").lower()
             if run.is_stream:
-                events = self._read_stream(run, deadlines)
+                events = read_stream(run.answer, run.feed, run.chunks(), deadlines)
             elif content_type.startswith("application/json"):
                 feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
                 events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)
@@ -111,6 +111,12 @@ class DifyClient:
             async with aclosing(events):
                 async for event in events:
                     yield event
+        except RagTimeout as failure:
+            if failure.is_silent and run.conversation_id is not None:
+                # So answers a chatflow of Dify 1.14 whose conversation is gone, for ever, where others say 404.
+                logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
+                yield ConversationNamed(None)
+            raise
         finally:
             if run.answer.is_over:
                 await run.close()
@@ -175,20 +181,6 @@ class DifyClient:
     def _inputs(self, question: Question) -> dict[str, Any]:
         name = self._settings.context_input if self._settings.query_scope == "question" else ""
         return {**question.inputs, **({name: question.context} if name and question.context else {})}
-
-    # Reading
-
-    async def _read_stream(self, run: _Run, deadlines: Deadlines) -> AsyncGenerator[AnswerEvent, None]:
-        try:
-            async with aclosing(read_stream(run.answer, run.feed, run.chunks(), deadlines)) as events:
-                async for event in events:
-                    yield event
-        except RagTimeout as failure:
-            if failure.is_silent and run.conversation_id is not None:
-                # So answers a chatflow of Dify 1.14 whose conversation is gone, for ever, where others say 404.
-                logger.warning("only pings came: the conversation may be gone, the next question begins a new one")
-                yield ConversationNamed(None)
-            raise
 
     # Leaving
 

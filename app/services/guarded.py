@@ -16,6 +16,9 @@ from app.services.rag import RagProvider
 
 logger = logging.getLogger(__name__)
 
+EMPTY = "the answer is empty"
+NO_END = "the provider ended without AnswerEnd"
+
 
 class GuardedProvider:
     """A `RagProvider` over `first`, with `fallback` in reserve.
@@ -57,15 +60,21 @@ class GuardedProvider:
         trial: Trial | None = None
         try:
             trial = self.breaker.admit(self._clock(), question.user)
-            async with aclosing(_whole_answer(self._first, question)) as events:
+            async with aclosing(self._first.query(question)) as events:
                 async for event in events:
                     if not has_begun and _is_text(event):
                         has_begun = True
                         self.breaker.text_came(trial)
                     elif isinstance(event, AnswerEnd):
+                        if _is_empty(event, has_begun):
+                            if event.conversation_id is not None:
+                                yield ConversationNamed(event.conversation_id)
+                            raise RagFailed(EMPTY)
                         self.breaker.succeed(trial)
+                        yield event
+                        return
                     yield event
-            return
+            raise RagBrokenStream(NO_END)
         except Exception as error:
             if trial is not None and isinstance(error, RagError):
                 self.breaker.fail(trial, error, self._clock())
@@ -85,14 +94,17 @@ class GuardedProvider:
     ) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
         try:
-            async with aclosing(_whole_answer(fallback, replace(question, conversation_id=None))) as events:
+            async with aclosing(fallback.query(replace(question, conversation_id=None))) as events:
                 async for event in events:
                     has_begun = has_begun or _is_text(event)
                     if isinstance(event, AnswerEnd):
+                        if _is_empty(event, has_begun):
+                            raise RagFailed(EMPTY)
                         yield replace(event, conversation_id=None, provider=self._fallback_name)
-                    elif not isinstance(event, ConversationNamed):
+                        return
+                    if not isinstance(event, ConversationNamed):
                         yield event
-            return
+            raise RagBrokenStream(NO_END)
         except Exception as error:
             if has_begun:
                 raise
@@ -111,18 +123,6 @@ def _is_text(event: AnswerEvent) -> bool:
     return isinstance(event, TextReplaced) or (isinstance(event, TextDelta) and event.text != "")
 
 
-async def _whole_answer(provider: RagProvider, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-    """Ask; an answer without text or without its end raises, so that it counts and the fallback can answer."""
-    has_begun = False
-    async with aclosing(provider.query(question)) as events:
-        async for event in events:
-            has_begun = has_begun or _is_text(event)
-            if isinstance(event, AnswerEnd):
-                if not has_begun and not event.incomplete and event.found:
-                    if event.conversation_id is not None:
-                        yield ConversationNamed(event.conversation_id)
-                    raise RagFailed("the answer is empty")
-                yield event
-                return
-            yield event
-    raise RagBrokenStream("the provider ended without AnswerEnd")
+def _is_empty(end: AnswerEnd, has_begun: bool) -> bool:
+    """Whether an answer ends so that it counts as none: then another one can be had."""
+    return not has_begun and not end.incomplete and end.found
