@@ -144,6 +144,12 @@ class Http(H11Protocol):
         self._cancel_timers()
         if self.transport.is_closing():
             return
+        if self.cycle is not None and not self.cycle.response_complete:  # its body cannot be read: it is heard no more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
         self._runtime.metrics.refused.labels(REFUSALS[status]).inc()
         phrase = STATUS_PHRASES[status]
         head = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"

@@ -138,6 +138,16 @@ async def test_nonsense_is_answered(start: Serve) -> None:
     assert (await scrape(service)).get("handshakes_refused_total", reason="malformed") == 1
 
 
+async def test_a_body_that_cannot_be_read_is_answered_once(start: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    service = await start()
+    async with plug(service) as (reader, writer):
+        writer.write(b"POST /health HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n")
+        assert await status_of(reader) == 400
+        assert (await reader.read()).count(b"HTTP/1.1") == 0
+    assert (await scrape(service)).get("handshakes_refused_total", reason="malformed") == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
 async def test_requests_one_behind_the_other_are_answered_in_order(start: Serve) -> None:
     async with plug(await start()) as (reader, writer):
         writer.write(request() * 500 + request("/nowhere", "Connection: close"))
