@@ -6,10 +6,12 @@ import hashlib
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed
 from app.models.answers import (
+    MAX_SOURCES,
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
@@ -20,6 +22,7 @@ from app.models.answers import (
 )
 from app.services.large_json import PIECE_BYTES, Data, LongText, read_head, read_json
 from app.services.streams import (
+    LONG_CHARS,
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
     PAUSE,
@@ -237,6 +240,7 @@ class DifyAnswer(Answer):
             return
         self.texts += 1
         self._has_come = True
+        is_long = len(text) > LONG_CHARS
         if self._strip_think:
             text = self._think.feed(text)
             if self._think.is_thinking:
@@ -244,6 +248,8 @@ class DifyAnswer(Answer):
         if text:
             self._has_shown = True
             yield TextDelta(text)
+        elif is_long:
+            yield PAUSE
 
     def _close(self) -> Iterator[AnswerEvent]:
         if self._workflow_status == "failed" and not self._is_answered():
@@ -272,7 +278,7 @@ class DifyAnswer(Answer):
         metadata = object_in(self._message_end or {}, "metadata")
         yield AnswerEnd(
             conversation_id=self.conversation_id,
-            sources=tuple(_sources(metadata.get("retriever_resources"))),
+            sources=tuple(islice(_sources(metadata.get("retriever_resources")), MAX_SOURCES)),
             usage=plain(object_in(metadata, "usage")) or None,
             incomplete=self._workflow_status == "stopped",
         )

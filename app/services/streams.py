@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from app.models.answers import SNIPPET_CHARS, AnswerEvent, Progress, Source, TextDelta
@@ -15,14 +16,16 @@ MAX_WHOLE_BYTES = 1024 * 1024
 MAX_TEXT_BYTES = 8 * 1024 * 1024
 LONG_CHARS = 4_000
 MAX_CODE_CHARS = 100
-# Dify nests nothing deeper than two levels in its usage.
+# Dify nests nothing deeper than two levels in its usage, and has fifteen values there.
 MAX_USAGE_DEPTH = 20
+MAX_USAGE_VALUES = 1_000
 BOM = b"\xef\xbb\xbf"
 THINKING = "thinking"
 # Nothing came, but much was read: a moment to let others have their turn.
 PAUSE = TextDelta("")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACES = re.compile(r"\s*+")
 
 SseEvent = tuple[Data, bytes]
 """The data of an event and its name, mostly empty: Dify names its events inside the data."""
@@ -212,24 +215,26 @@ class ThinkFilter:
         if not (self.is_thinking or self._is_leading or self._held or "<" in text):
             return text  # as nearly every text of an answer
         shown: list[str] = []
-        text = self._held + text
+        text, at = self._held + text, 0  # a place in it: to cut off what was read, tag by tag, takes quadratic time
         self._held = ""
-        while text:
+        while at < len(text):
             if self.is_thinking:
-                thought, found, text = text.partition(self.CLOSE)
-                if not found:
-                    self._held = _tag_begun(thought, self.CLOSE)
+                end = text.find(self.CLOSE, at)
+                if end < 0:
+                    self._held = _tag_begun(text[at:], self.CLOSE)
                     break
+                at = end + len(self.CLOSE)
                 self.is_thinking = False
                 self._swallows_space = self._is_leading
             if self._swallows_space:
-                text = text.lstrip()
-            before, found, text = text.partition(self.OPEN)
-            if found:
+                at = _SPACES.match(text, at).end()  # type: ignore[union-attr]  # it may be empty
+            start = text.find(self.OPEN, at)
+            if start >= 0:
                 self.is_thinking = True
+                before, at = text[at:start], start + len(self.OPEN)
             else:
-                self._held = _tag_begun(before, self.OPEN)
-                before = before[: len(before) - len(self._held)]
+                self._held = _tag_begun(text[at:], self.OPEN)
+                before, at = text[at : len(text) - len(self._held)], len(text)
             if before:
                 self._swallows_space = False
                 self._is_leading = self._is_leading and before.isspace()
@@ -272,19 +277,27 @@ def source_of(position: int, title: str, source: str, score: object, snippet: st
     return Source(position=position, title=title, source=source, score=known, snippet=snippet[:SNIPPET_CHARS])
 
 
-def plain(value: Any, depth: int = MAX_USAGE_DEPTH) -> Any:
-    """What JSON can say of this, null for the rest."""
-    if not depth:
-        return None
-    match value:
-        case dict():
-            return {mend(key): plain(each, depth - 1) for key, each in value.items()}
-        case list():
-            return [plain(each, depth - 1) for each in value]
-        case str():
-            return mend(value)
-        case _:
-            return value if is_plain(value) else None
+def plain(value: Any) -> Any:
+    """What JSON can say of this, null for the rest and for more than is ever shown."""
+    left = MAX_USAGE_VALUES
+
+    def part(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if not depth or left < 0:
+            return None
+        match value:
+            case dict():
+                return {mend(key): part(each, depth - 1) for key, each in islice(value.items(), left + 1)}
+            case list():
+                return [part(each, depth - 1) for each in islice(value, left + 1)]
+            case str():
+                return mend(value)
+            case _:
+                return value if is_plain(value) else None
+
+    told = part(value, MAX_USAGE_DEPTH)
+    return told if left >= 0 else None
 
 
 def merge_texts(events: Iterable[AnswerEvent]) -> Iterator[AnswerEvent]:

@@ -378,9 +378,12 @@ async def test_text_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
     assert heard.text == "Hi"
 
 
-@pytest.mark.parametrize("kind", ["message", "message_replace", "json"])
+@pytest.mark.parametrize("kind", ["message", "message_replace", "json", "thought"])
 async def test_while_a_long_text_is_read_others_have_their_turn(kind: str) -> None:
     text = "The kettle boils. " * 120_000
+    shown = text
+    if kind == "thought":
+        kind, text, shown = "message", f"<think>{text}</think>Hi", "Hi"
     if kind == "json":
         reply = httpx.Response(200, json={"event": "message", "answer": text})
     else:
@@ -398,7 +401,7 @@ async def test_while_a_long_text_is_read_others_have_their_turn(kind: str) -> No
     heard = await hear_replies(Replies(reply))
     task.cancel()
 
-    assert heard.text == text
+    assert heard.text == shown
     assert turns > 2 * len(text) // PIECE_BYTES
 
 

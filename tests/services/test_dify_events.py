@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
 from app.models.answers import (
+    MAX_SOURCES,
     SNIPPET_CHARS,
     AnswerEnd,
     AnswerEvent,
@@ -1585,6 +1586,15 @@ def test_usage_that_json_cannot_say_is_null_and_spoils_no_answer(
     assert heard.end.usage == plain
     assert heard.text == "Hi"
     json.dumps(heard.end.usage, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("values", [{str(n): n for n in range(2_000)}, {"a": [[0]] * 1_000}, {"a": {"b": [0] * 2_000}}])
+def test_usage_of_many_values_is_none_that_anybody_shows(values: dict[str, Any]) -> None:
+    assert hear(message("Hi"), message_end(usage=values)).end.usage is None
+
+
+def test_no_more_sources_are_read_than_are_shown() -> None:
+    assert len(hear(message("Hi"), message_end([events.citation()] * 2_000)).end.sources) == MAX_SOURCES
 
 
 def test_usage_of_any_depth_ends_somewhere() -> None:
