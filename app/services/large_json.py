@@ -14,6 +14,9 @@ from pydantic_core import from_json
 # What is read in one go: about a millisecond's work.
 PIECE_BYTES = 64 * 1024
 
+# A number of more digits takes long to read, and Python refuses to.
+MAX_DIGITS = 1000
+
 Data = bytes | bytearray
 
 # An object of nothing but plain fields up to its "answer", as Dify writes every event with text.
@@ -31,9 +34,13 @@ def read_json(data: Data) -> Any:
     except ValueError as error:
         try:
             # It takes halves of pairs and raw control characters; the other one is several times as fast.
-            return json.loads(data.decode(errors="replace"), strict=False)
+            return json.loads(data.decode(errors="replace"), strict=False, parse_int=_whole)
         except (ValueError, RecursionError):
             raise error from None
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) < MAX_DIGITS else float(digits)
 
 
 def read_head(data: Data) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from app.models.answers import (
     TextReplaced,
 )
 from app.services import dify_events, large_json, streams
-from app.services.dify_events import DifyAnswer
+from app.services.dify_events import CLOSING_KINDS, DifyAnswer
 from app.services.streams import THINKING, EventHead, SseParser, ThinkFilter, merge_texts
 from tests.standin import events
 from tests.standin.events import ABSENT, PING, Event, Ids
@@ -885,6 +885,13 @@ def test_an_event_that_is_not_shown_is_skipped_whatever_its_size(large: Event) -
     assert heard.text == "One two"
 
 
+def test_so_it_is_where_a_relay_sorts_the_keys() -> None:
+    step = events.complete(events.node_finished("Look", outputs={"text": LARGE}), IDS)
+    heard = hear_large(message("Hi"), f"data: {json.dumps(step, sort_keys=True)}\n\n".encode(), message_end())
+
+    assert (heard.text, heard.error) == ("Hi", None)
+
+
 @pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
 def test_text_that_is_too_large_breaks_the_stream_and_is_not_left_out(kind: str | None) -> None:
     text = "x" * (streams.MAX_TEXT_BYTES + 100_000)
@@ -1569,6 +1576,7 @@ HUGE = "1" + "0" * 400
         ('{"a": {"b": 1e999, "c": 1}}', {"a": {"b": None, "c": 1}}),
         ('{"a": [1, NaN, [{"b": -Infinity}]]}', {"a": [1, None, [{"b": None}]]}),
         (f'{{"a": {{"b": {HUGE}}}}}', {"a": {"b": None}}),
+        (f'{{"a": {{"b": {HUGE * 13}}}}}', {"a": {"b": None}}),
         (r'{"a\ud83d": {"b": ["\ud83d", "\ud83d\ude00"]}}', {"a\ufffd": {"b": ["\ufffd", "😀"]}}),
         ('{"a": null, "b": true, "c": "", "d": {}}', {"a": None, "b": True, "c": "", "d": {}}),
     ],
@@ -1595,6 +1603,13 @@ def test_usage_of_many_values_is_none_that_anybody_shows(values: dict[str, Any])
 
 def test_no_more_sources_are_read_than_are_shown() -> None:
     assert len(hear(message("Hi"), message_end([events.citation()] * 2_000)).end.sources) == MAX_SOURCES
+
+
+@pytest.mark.parametrize("closing", CLOSING_KINDS)
+def test_what_closes_an_answer_closes_it_though_it_cannot_be_read(closing: str) -> None:
+    abyss = b'data: {"event":"%b","metadata":%b\n\n' % (closing.encode(), b'{"a":' * 5_000)
+    heard = hear(message("Hi"), abyss)
+    assert (heard.text, heard.error) == ("Hi", None)
 
 
 def test_usage_of_any_depth_ends_somewhere() -> None:
