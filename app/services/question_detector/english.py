@@ -134,6 +134,8 @@ _INVERSION: Final = re.compile(
     r"|(?:have|has|had|haven't|hasn't|hadn't) (?:you|he|she|it|we|they|there|anyone|anybody|anything|your"
     r"|i|the [a-z]+ been)\b"
     rf"|(?:have|has) (?:those|these|the|any|all|your|our|his|her) [a-z]+ (?:[a-z]+ )?{_PERFECT}\b"
+    # nobody is told to have been; an adverb shows a dropped subject
+    r"|(?:have [a-z]+s(?<! always)|has (?!always |never |not |just |already |long |also |[a-z]+ly )[a-z]+) been [a-z]"
     rf"|(?:can|could|will|would|should|shall|can't|couldn't|won't|wouldn't|shouldn't) (?:{_SUBJECT})\b"
     r"|(?:may|might|am|must) i\b"
     r"|are (?:we|you|they)\b"

@@ -49,7 +49,7 @@ _STATEMENT_END: Final = re.compile(
     r"|と思います|と思って|思った|知らない|知りません|わからない|分からない|わかりません"
     r"|分かりません"
     r"|わかる|分かった|わかった|忘れた|ね|よ|さ|わ|ぞ|ぜ|よね|んだ|のだ|なあ|らしい|みたい|そうだ|って"
-    r"|言ってた|言った|ましょう|ても|でも|ば|たら|て|ください|下さい|決めた|なの)$"
+    r"|言ってた|言った|ましょう|ても|でも|ば|たら|て|ください|下さい|決めた)$"
 )
 _KA: Final = re.compile(
     # か after a verb, an adjective, a copula; not とか, しか, いつか, どうか, ばか
@@ -118,7 +118,7 @@ def _judge(text: str) -> Finding:
     if _WH.search(tail):
         if _STATEMENT_END.search(tail):
             return Finding("embedded", 0.7)
-        return Finding("particle" if _NO.search(tail) else "wh_word", 0.8)
+        return Finding("particle" if _NO.search(tail) or tail.endswith("なの") else "wh_word", 0.8)
     if _NO.search(tail):
         return Finding("particle", 0.65)
     if _TOPIC.match(tail):
