@@ -56,6 +56,10 @@ STOP_SECONDS = 2.0
 # Connections beyond one for each running query. One that is seen off holds two, for `LEAVE_SECONDS` at most: enough for
 # fifty interrupts a second, and for five times as many of a Dify that stops at once.
 SPARE_CONNECTIONS = 128
+# The model or its provider fails, not the question.
+OF_THE_MODEL = frozenset(
+    {"completion_request_error", "provider_not_initialize", "provider_quota_exceeded", "model_currently_not_support"}
+)
 # A read with so much has more behind it, which takes no waiting.
 FULL_BYTES = 16 * 1024
 
@@ -346,8 +350,11 @@ async def _refuse(response: httpx.Response, *, had_conversation: bool) -> None:
         raise Retryable(limited, retry_after(response)) if is_crowded else limited
     if status in {408, 502, 503, 504}:
         raise Retryable(RagUnavailable(what), retry_after(response))
+    # What a stream says with an event.
     if status == 400 and code == "invalid_param" and message.startswith("Run failed"):
-        raise RagFailed("Dify reports that the run failed")  # what a stream says with an event
+        raise RagFailed("Dify reports that the run failed")
+    if status == 400 and code in OF_THE_MODEL:
+        raise RagFailed(what)
     if 400 <= status < 500 and not is_page(response, body):
         logger.warning("the question was refused: %s", what)
         raise RagRejected(what)

@@ -34,7 +34,7 @@ from app.errors import (
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
 from app.services import dify_client, streams, upstream
 from app.services.deadlines import SECOND_EVENT_SECONDS
-from app.services.dify_client import DifyClient, open_dify
+from app.services.dify_client import OF_THE_MODEL, DifyClient, open_dify
 from app.services.large_json import PIECE_BYTES
 from app.services.streams import THINKING
 from app.services.transport import MAX_HEADER_BYTES, MAX_HEADERS, describe
@@ -518,7 +518,7 @@ async def test_a_stream_is_read_though_json_was_asked_for(content_type: str) -> 
         (chatflow_failed(), RagFailed),
         (chatflow_failed("Half"), RagFailed),
         (status(400, {"code": "bad_request", "message": "Run failed: no", "status": 400}), RagRejected),
-        (error_event(), RagRejected),
+        (error_event(), RagFailed),
         (status(500), RagUnavailable),
         (close_before_head(), RagUnavailable),
     ],
@@ -628,7 +628,7 @@ def refusal(status: int, code: str | None, *, retry_after: str | None = None) ->
 STATUSES: list[tuple[int, str | None, type[RagError]]] = [
     (400, "invalid_param", RagRejected),
     (400, "bad_request", RagRejected),
-    (400, "provider_quota_exceeded", RagRejected),
+    *((400, code, RagFailed) for code in sorted(OF_THE_MODEL)),
     (400, None, RagUnavailable),
     (401, "unauthorized", RagRejected),
     (401, None, RagUnavailable),
