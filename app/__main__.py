@@ -16,6 +16,8 @@ from app.errors import StartError
 
 # What binding says of an address that this machine does not have.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+# And of a port that is another's, or not for everybody.
+_TAKEN = frozenset({errno.EADDRINUSE, errno.EACCES})
 
 
 def open_sockets(settings: Settings) -> list[socket.socket]:
@@ -37,7 +39,7 @@ def open_sockets(settings: Settings) -> list[socket.socket]:
     if failures and (not sockets or failures[0].errno not in _ABSENT):
         for each in sockets:
             each.close()
-        setting = "HOST" if failures[0].errno in _ABSENT else "PORT"
+        setting = "PORT" if failures[0].errno in _TAKEN else "HOST"
         raise StartError(setting, f"cannot listen on {host}, port {port}: {os.strerror(failures[0].errno or 0)}")
     return sockets
 

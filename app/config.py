@@ -46,7 +46,7 @@ def check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     # Paths are appended to it.
     text = str(url)
     if "?" in text or "#" in text or text.rstrip("/").endswith(("/chat-messages", "/chat/completions")):
-        raise ValueError("must end where the API begins, as in https://dify.example/v1")
+        raise ValueError("must end where the API begins, as in https://rag.example/v1")
     return url
 
 

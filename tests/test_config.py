@@ -129,7 +129,7 @@ def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = refusal(capsys, monkeypatch, DIFY_BASE_URL=f"https://dify.internal/v1{rest}")
-    assert "DIFY_BASE_URL: must end where the API begins, as in https://dify.example/v1" in line
+    assert "DIFY_BASE_URL: must end where the API begins, as in https://rag.example/v1" in line
     assert "open-sesame" not in line
 
 

@@ -71,7 +71,7 @@ def test_a_tenant_needs_a_name_and_a_hash_and_may_bring_everything_else(path: Pa
         ),
         (
             entry("acme", "t", 'dify_api_key = "k"', f'dify_base_url = "https://dify.internal/v1?key={SECRET}"'),
-            "tenant acme: 'dify_base_url': must end where the API begins, as in https://dify.example/v1",
+            "tenant acme: 'dify_base_url': must end where the API begins, as in https://rag.example/v1",
         ),
         (entry("acme", "t", 'dify_base_url = "https://dify.example"'), "dify_base_url: needs a dify_api_key"),
         (entry("acme", "t", 'allowed_origins = ["https://shop.example/page"]'), "tenant acme: 'allowed_origins'"),

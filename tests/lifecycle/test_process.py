@@ -215,7 +215,7 @@ async def test_a_taken_port_is_an_error_and_not_a_start(dify: StandInDify, tmp_p
     assert line == f"realtime-rag: PORT: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
 
 
-@pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "a" * 64, "203.0.113.1"])
+@pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu", "a" * 64, "203.0.113.1", "fe80::1"])
 async def test_an_address_that_is_not_of_this_machine_stops_the_start_with_one_line(tmp_path: Path, host: str) -> None:
     async with started("-m", "app", cwd=tmp_path, HOST=host, PORT="0") as process:
         assert await process.rest() == 2
