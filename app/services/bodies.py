@@ -10,6 +10,12 @@ import httpx
 
 # What is inflated before others get their turn: a few kB can become gigabytes.
 STEP_BYTES = 16 * 1024
+# How a gzip file begins. Several may stand one behind the other (RFC 1952, 2.2), where a proxy flushes so.
+GZIP = b"\x1f"
+
+
+def _inflater() -> zlib._Decompress:
+    return zlib.decompressobj(zlib.MAX_WBITS + 32)  # it finds out whether gzip or zlib
 
 
 class Body:
@@ -25,7 +31,7 @@ class Body:
         named = response.headers.get("content-encoding", "").lower().split(",")
         self._codings = [coding for name in named if (coding := name.strip()) not in {"", "identity"}]
         if self._codings:
-            self._inflater = zlib.decompressobj(zlib.MAX_WBITS + 32)  # it finds out whether gzip or zlib
+            self._inflater = _inflater()
 
     def chunks(self) -> AsyncIterator[bytes]:
         # Mostly without a layer of our own: this is where every token passes.
@@ -44,7 +50,7 @@ class Body:
         if len(self._codings) > 1 or self._codings[0] not in {"gzip", "x-gzip", "deflate"}:
             raise httpx.DecodingError(f"the body is encoded in a way that is not read: {', '.join(self._codings)[:80]}")
         try:
-            async for piece in self._pieces(self._inflater.unconsumed_tail):
+            async for piece in self._pieces(self._inflater.unconsumed_tail or self._inflater.unused_data):
                 yield piece
             async for chunk in self._stream:
                 async for piece in self._pieces(chunk):
@@ -54,10 +60,15 @@ class Body:
 
     async def _pieces(self, data: bytes) -> AsyncIterator[bytes]:
         while True:
+            if self._inflater.eof:
+                if not data.startswith(GZIP):
+                    return
+                self._inflater = _inflater()
             piece = self._inflater.decompress(data, STEP_BYTES)
-            data = self._inflater.unconsumed_tail
+            data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if piece:
                 yield piece
+            if piece or self._inflater.eof:
                 await asyncio.sleep(0)
             if not data and len(piece) < STEP_BYTES:
                 return

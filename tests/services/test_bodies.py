@@ -49,6 +49,8 @@ async def test_what_is_not_compressed_comes_as_it_is(coding: str | None) -> None
         (gzip.compress(TEXT), "X-GZIP"),
         (gzip.compress(TEXT), "identity, gzip"),
         (zlib.compress(TEXT), "deflate"),
+        (gzip.compress(TEXT[:100]) + gzip.compress(b"") + gzip.compress(TEXT[100:]), "gzip"),
+        (gzip.compress(TEXT) + bytes(9), "gzip"),
     ],
 )
 async def test_one_layer_of_compression_is_undone_wherever_it_is_cut(data: bytes, coding: str) -> None:
