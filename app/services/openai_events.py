@@ -9,7 +9,7 @@ from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed, RagRejected
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
-from app.services.large_json import Data, read_json
+from app.services.large_json import PIECE_BYTES, Data, read_json
 from app.services.streams import (
     MAX_CODE_CHARS,
     MAX_WHOLE_BYTES,
@@ -35,6 +35,8 @@ USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 # Ends that are none of the whole answer; others, also such as nobody knows yet, are.
 CUT_OFF = frozenset({"length", "content_filter", "tool_calls", "function_call", "abort", "error"})
 
+# Text of the answer in an event, whatever else the delta says before it.
+_TEXT_BEGINS = re.compile(rb'"(?:delta|message)"\s*+:\s*+\{[^{}]*?"(?:content|refusal)"\s*+:\s*+"[^"]')
 # Not behind a name: that is code.
 _CITED = re.compile(r"(?<![\w)])\[\s*(\d{1,3}(?:\s*,\s*\d{1,3})*)\s*\]")
 _CITING = re.compile(r"\[[\d\s,]{0,16}$")
@@ -212,6 +214,8 @@ def describe(body: Any) -> str:
 
 def _read(data: Data) -> dict[str, Any] | list[Any] | None:
     if isinstance(data, EventHead) or len(data) > MAX_WHOLE_BYTES:
+        if _TEXT_BEGINS.search(data, 0, PIECE_BYTES):
+            raise RagBrokenStream("an event with text is too large")
         logger.warning("an event with more than %d bytes is skipped", MAX_WHOLE_BYTES)
         return None
     try:

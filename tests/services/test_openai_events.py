@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.errors import RagBrokenStream, RagError, RagFailed
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
-from app.services.streams import SseParser
+from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from tests.standin.openai import DONE, PING, USAGE, chunk, event, usage
 
 RECORDED = Path(__file__).parents[3] / "shared" / "openai-streams"
@@ -62,6 +62,28 @@ def test_an_answer_is_read_however_a_server_writes_it(pieces: list[bytes]) -> No
     events = read(*pieces)
     assert text_of(events) == "Hello"
     assert end_of(events) == AnswerEnd(usage=USAGE)
+
+
+LARGE = "x" * (MAX_WHOLE_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [chunk(LARGE), chunk(role="assistant", refusal=LARGE), event({"choices": [{"message": {"content": LARGE}}]})],
+    ids=["delta", "refusal", "message"],
+)
+def test_text_that_is_too_large_breaks_the_stream_and_is_not_left_out(large: bytes) -> None:
+    with pytest.raises(RagBrokenStream):
+        read(chunk("Hel"), large, chunk("lo"), END, DONE)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [chunk(content="", reasoning_content=LARGE), chunk(reasoning=LARGE), event({"x": {"content": LARGE}})],
+    ids=["thought", "other thought", "unknown"],
+)
+def test_what_is_not_shown_is_skipped_whatever_its_size(large: bytes) -> None:
+    assert text_of(read(chunk("Hel"), large, chunk("lo"), END, DONE)) == "Hello"
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "tool_calls", "abort", "error"])
