@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.rules import Finding, word_set
+from app.services.question_detector.rules import IN_FRONT, Finding, word_set
 
 _STATEMENT: Final = Finding("statement", 0.9)
 
@@ -338,9 +338,6 @@ _FINISHED: Final = re.compile(
 )
 
 
-_IN_FRONT: Final = frozenset({"request", "wh_front", "inversion"})
-
-
 def normalise(sentence: str) -> str:
     """Lower-case words with single spaces: no fillers, no stutters, contractions of question words opened."""
     words = [
@@ -362,7 +359,7 @@ def decide(sentence: str) -> Finding:
     if not finding.asks and (called := _CALLED.match(whole) or _CALLED_WITH_A_COMMA.match(sentence.lower())):
         rest = normalise(called.string[called.end() :])
         asked = _judge(rest)
-        if asked.reason in _IN_FRONT:
+        if asked.reason in IN_FRONT:
             finding, text = asked, rest
     if _is_open(whole, text, finding):
         return Finding(finding.reason, finding.confidence * 0.6, is_complete=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.rules import Finding, plain, without, word_set
+from app.services.question_detector.rules import IN_FRONT, Finding, behind_a_call, plain, without, word_set
 
 _LEAD: Final = re.compile(
     r"(?:(?:oui|non|bon|ben|bah|et|mais|ou|alors|donc|ok|okay|d'accord|euh|heu|ah|oh|eh bien|et bien|bien"
@@ -14,7 +14,8 @@ _LEAD: Final = re.compile(
     r"|puis|maintenant|là|sinon|au fait|d'abord|avant|car|parce que|attends|attendez|monsieur|madame|ouais"
     r"|cool|hum|hein"
     r"|mmh|mmmh|j'ai compris|je vois|effectivement|en effet|après|par contre|justement|dis donc|dis|allez"
-    r"|génial|exact|mademoiselle|mon ami|juste) )+"
+    r"|génial|exact|mademoiselle|mon ami|juste|hé|hep|hey|coucou|google|siri|alexa"
+    r"|assistant|chatbot|bot) )+"
 )
 _INVERTED: Final = (
     r"(?:[^\W\d_]+ez vous|[^\W\d_]+ons nous|(?:as|es|vas|veux|peux|sais|dois|fais|viens|penses|crois|aimes"
@@ -142,6 +143,10 @@ def decide(sentence: str) -> Finding:
     whole = plain(sentence).replace("l'on ", "on ")
     text = without(_LEAD, whole)
     finding = _judge(whole, text)
+    if not finding.asks and (rest := behind_a_call(sentence)):
+        asked = _judge(rest, without(_LEAD, rest))
+        if asked.reason in IN_FRONT:
+            finding, text = asked, rest
     if finding.reason not in {"tag", "wh_word", "backchannel"} and (
         text.rpartition(" ")[2] in _OPEN_END or _UNFINISHED.match(text)
     ):

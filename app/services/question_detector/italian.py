@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.services.question_detector.rules import Finding, plain, without, word_set
+from app.services.question_detector.rules import IN_FRONT, Finding, behind_a_call, plain, without, word_set
 
 _LEAD: Final = re.compile(
     r"(?:(?:sì|si|no|ok|okay|va bene|bene|benissimo|grazie|grazie mille|allora|ma|e|ed|o|oppure|ah|eh|ehm"
@@ -13,7 +13,8 @@ _LEAD: Final = re.compile(
     r" favore|perfavore|ecco"
     r"|certo|(?:ho )?capito(?! (?:che|cosa|come|dove|quando|chi|perché|se|quale)\b)|perfetto|fantastico"
     r"|ottimo|anche|poi|fa nulla|adesso|ehmm|ora|invece|insomma|cioè|ad esempio|per esempio|secondo te"
-    r"|secondo lei|prego|d'accordo|magari|tu|lei|comunque|interessante|un'altra cosa|una domanda) )+"
+    r"|secondo lei|prego|d'accordo|magari|tu|lei|comunque|interessante|un'altra cosa|una domanda|ehi|hey|google|siri"
+    r"|alexa|assistente|chatbot|bot) )+"
 )
 _MODAL: Final = (
     r"(?:è|sono|era|hai|ha|hanno|devo|deve|devono|dobbiamo|posso|può|possono|possiamo|dovrei|dovrebbe"
@@ -133,6 +134,10 @@ def decide(sentence: str) -> Finding:
     whole = plain(sentence)
     text = without(_LEAD, whole)
     finding = _judge(whole, text)
+    if not finding.asks and (rest := behind_a_call(sentence)):
+        asked = _judge(rest, without(_LEAD, rest))
+        if asked.reason in IN_FRONT:
+            finding, text = asked, rest
     if finding.reason not in {"tag", "backchannel"} and (
         text.rpartition(" ")[2] in _OPEN_END or _UNFINISHED.match(text)
     ):

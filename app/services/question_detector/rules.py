@@ -9,6 +9,9 @@ from typing import Final
 from app.models.verdicts import ASKING, Reason
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*['’]?")
+_CALL: Final = re.compile(r"\s*[^\W\d_]+(?: [^\W\d_]+)?,\s+(?=\w)")
+# How a question may begin behind a name.
+IN_FRONT: Final = frozenset({"request", "wh_front", "inversion"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,12 @@ def without(lead: re.Pattern[str], text: str) -> str:
     """`text` without the words before the sentence proper, unless there is nothing else."""
     found = lead.match(text)
     return text[found.end() :] if found is not None and found.end() < len(text) else text
+
+
+def behind_a_call(sentence: str) -> str:
+    """The plain words behind a name and a comma, empty if there is none."""
+    found = _CALL.match(sentence)
+    return plain(sentence[found.end() :]) if found is not None else ""
 
 
 def word_set(words: str) -> frozenset[str]:
