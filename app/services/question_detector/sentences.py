@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from app.services.question_detector.rules import word_set
@@ -57,8 +58,8 @@ def split(text: str) -> list[Sentence]:
         before, start = _before(text, marks, index)
         sentences.append(_sentence(text, start, marks[index] if index < len(marks) else None))
         index = before
-    earlier = [index for index in range(index + 1) if not _QUESTION_SIGNS.isdisjoint(marks[index][0])][-EARLIER:]
-    sentences += [_sentence(text, _before(text, marks, index)[1], marks[index]) for index in reversed(earlier)]
+    asking = (index for index in range(index, -1, -1) if not _QUESTION_SIGNS.isdisjoint(marks[index][0]))
+    sentences += [_sentence(text, _before(text, marks, index)[1], marks[index]) for index in islice(asking, EARLIER)]
     return [sentence for sentence in reversed(sentences) if sentence is not None]
 
 
