@@ -121,8 +121,9 @@ def test_what_is_short_enough_stays_as_it_is() -> None:
     assert bounded_usage(None) is None
 
 
+@pytest.mark.parametrize("signs", ["\U0001f600 𝔴", "\ufdfa"], ids=["wide", "ligature"])  # the latter: 18 letters in one
 @pytest.mark.parametrize("pauses", [0.01, 3.0], ids=["burst", "slow"])
-def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float) -> None:
+def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float, signs: str) -> None:
     """Every way to make it keep something: speakers, ids, partials, waiting questions, an answer that runs."""
     chance = random.Random(7)
     gc.collect()
@@ -135,7 +136,7 @@ def test_a_session_takes_no_more_memory_than_the_docs_say(pauses: float) -> None
         running = ""
         for number in range(150):
             now += pauses
-            text = f"{number} " + "\U0001f600 𝔴" * 2_000 + chance.choice([" what is RAG?", " so it is", "..."])
+            text = f"{number} " + signs * 4_000 + chance.choice([" what is RAG?", " so it is", "..."])
             chunk = AsrChunk(
                 text=text,
                 is_final=number % 3 > 0,

@@ -259,6 +259,8 @@ def test_only_the_newest_part_of_a_very_long_final_is_read() -> None:
     verdict = judge("blah. " * 2_000_000 + question)
     assert verdict.question == question
     assert not judge(question + " blah. " * MAX_CHARS).is_question
+    assert not judge(question + " \ufdfa" * (MAX_CHARS // 4)).is_question  # eighteen letters in one sign
+    assert judge("\ufdfa" * MAX_CHARS + ". " + question).question == question
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def judge(text: str, language: str | None = None) -> Verdict:
     it is looked at: `split` says which, of the last `MAX_CHARS` characters.
     """
     reading = Reading(text[-MAX_CHARS:])
-    text = reading.text
+    text = reading.text[-MAX_CHARS:]  # one sign may stand for eighteen letters
+    cut = len(reading.text) - len(text)
     chosen = choose(text[-NEWEST_CHARS:], language)
     sentences = split(text)
     if not sentences:
@@ -54,7 +55,7 @@ def judge(text: str, language: str | None = None) -> Verdict:
     best = max((finding for finding, _ in asking), key=lambda finding: finding.confidence)
     start, end = asking[0][1].start, asking[-1][1].end
     is_complete, is_follow_up = findings[-1][0].is_complete, follows_up(text[start:end], chosen)
-    question = reading.original(start, end)
+    question = reading.original(cut + start, cut + end)
     return Verdict(True, is_complete, best.confidence, best.reason, question, chosen, is_follow_up=is_follow_up)
 
 
