@@ -237,6 +237,10 @@ class Settings(Address):
     context_input: str = Field(
         "", description="With QUERY_SCOPE=question, the Dify input variable that gets the talk before the question."
     )
+    answer_language_input: str = Field(
+        "", description="The Dify input variable that gets the answer_language of the client."
+    )
+    answer_style_input: str = Field("", description="The Dify input variable that gets the answer_style of the client.")
     speculate: bool = Field(
         False, description="Ask on a partial that looks like the whole question; shown once a final confirms it."
     )

@@ -31,6 +31,8 @@ FIELDS: Final = {
     "on_new_question": "What a new question does while an answer runs.",
     "auto_detect": "False: only `instant_query` asks.",
     "inputs": "Variables for the backend, sent with every question; at most 8192 bytes of JSON.",
+    "answer_language": "The language of answers (BCP 47); empty: that of the question.",
+    "answer_style": "How much an answer says: short or full.",
     "Ack.message": "On connect only.",
     "protocol": "The version of the protocol; on connect only.",
     "received_type": "The `type` of the message that is acknowledged.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
+
+AnswerStyle = Literal["short", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class Question:
 
     `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
-    in an earlier answer, `inputs` the session's own variables, `history` its last
-    questions with their answers.
+    in an earlier answer, `inputs` the session's own variables, `history` its last questions with their answers.
+    `answer_language` (BCP 47) and `answer_style` are how the client wants to be answered, where it has said so.
     """
 
     text: str
@@ -35,6 +37,8 @@ class Question:
     context: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Turn, ...] = ()
+    answer_language: str = ""
+    answer_style: AnswerStyle | None = None
 
     @property
     def whole(self) -> str:

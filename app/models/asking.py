@@ -170,12 +170,15 @@ class Questions:
         ]
 
     def _start(self, query: RunningQuery) -> StartQuery:
+        wishes = self.listener.wishes
         question = Question(
             text=query.asked.text,
             user=f"{self.asker.user_prefix}ws-user-{self.frames.session_id}",
             conversation_id=self.answers.conversation_id,
             context=query.asked.context,
-            inputs={**(self.listener.wishes.inputs or {}), **self.asker.fixed_inputs},
+            inputs={**(wishes.inputs or {}), **self.asker.fixed_inputs},
             history=self.answers.history,
+            answer_language=wishes.answer_language or "",
+            answer_style=wishes.answer_style,
         )
         return StartQuery(query.query_id, question)

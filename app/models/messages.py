@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
 from app.errors import ClientError, InvalidJson, InvalidMessage, Phase, RagError, UnknownAction, UnsupportedType
-from app.models.answers import Source
+from app.models.answers import AnswerStyle, Source
 from app.models.spelling import name_form
 from app.models.verdicts import Verdict
 
@@ -53,6 +53,8 @@ def _as_name(value: object) -> object:
 Text128 = Annotated[str, Field(max_length=128)]
 Name = Annotated[Text128, BeforeValidator(_as_name, json_schema_input_type=Text128 | float)]
 SessionId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}\z")]
+# A tag of BCP 47 by its form, and no words: it becomes part of what a model is told.
+LanguageTag = Annotated[str, Field(pattern=r"^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7})?\z")]
 
 
 class Frame(BaseModel):
@@ -104,6 +106,8 @@ class Configure(ClientFrame):
         None, description="Whose questions count; an empty list: everybody's."
     )
     inputs: Annotated[dict[str, Any], AfterValidator(check_inputs)] | None = None
+    answer_language: LanguageTag | None = None
+    answer_style: AnswerStyle | None = None
 
 
 class Keepalive(ClientFrame):

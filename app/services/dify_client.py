@@ -183,8 +183,13 @@ class DifyClient:
             return error
 
     def _inputs(self, question: Question) -> dict[str, Any]:
-        name = self._settings.context_input if self._settings.query_scope == "question" else ""
-        return {**question.inputs, **({name: question.context} if name and question.context else {})}
+        settings = self._settings
+        told = [
+            (settings.context_input, question.context if settings.query_scope == "question" else ""),
+            (settings.answer_language_input, question.answer_language),
+            (settings.answer_style_input, question.answer_style),
+        ]
+        return {**question.inputs, **{name: value for name, value in told if name and value}}
 
     # Leaving
 

@@ -55,7 +55,7 @@ class LocalRag:
             yield Progress(f"reading the knowledge base, {state.share:.0%}")
         quotes = await self._find(question)
         state = self.index.state
-        for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question.text, self._is_said, state):
+        for text in _answer(quotes[:SHOWN]) if quotes else nothing_fits(question, self._is_said, state):
             yield TextDelta(text)
         yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
@@ -109,7 +109,7 @@ def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
         gap = "\n\n"
 
 
-def nothing_fits(question: str, is_said: bool, state: IndexState | None = None) -> list[str]:
+def nothing_fits(question: Question, is_said: bool, state: IndexState | None = None) -> list[str]:
     """What is answered when nothing fits."""
     if not is_said:
         return []
@@ -118,7 +118,9 @@ def nothing_fits(question: str, is_said: bool, state: IndexState | None = None) 
         english, chinese = STILL_READING, STILL_READING_ZH
     elif state is not None and not state.passages:
         english, chinese = NOTHING_THERE, NOTHING_THERE_ZH
-    return [chinese if has_han(question) else english]
+    tag = question.answer_language.lower()
+    is_chinese = tag.split("-")[0] == "zh" if tag else has_han(question.text)
+    return [chinese if is_chinese else english]
 
 
 def source_of(quote: Quote, position: int) -> Source:

@@ -4,7 +4,7 @@
  * @typedef {{text: string, is_final?: boolean, segment_id?: string | number, end_of_turn?: boolean, speaker?: string,
  *   language?: string, confidence?: number, end_ms?: number, id?: string}} Chunk
  * @typedef {{on_new_question?: "queue" | "interrupt" | "ignore", auto_detect?: boolean, speakers?: string[],
- *   inputs?: object}} SessionSettings
+ *   inputs?: object, answer_language?: string, answer_style?: "short" | "full"}} SessionSettings
  * @typedef {"pause" | "resume" | "cancel" | "instant_query" | "reset" | "stop"} Action
  * @typedef {{state: "connecting" | "open" | "waiting" | "closed", code?: number, retry_ms?: number, resumed?: boolean,
  *   reason?: string}} State

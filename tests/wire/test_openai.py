@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.services.local_rag import NOTHING_FITS_ZH
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
@@ -61,6 +62,37 @@ async def test_what_was_asked_and_shown_before_goes_along_until_reset(service: S
         "At ni […]",
     ]
     assert len(server.messages(3)) == 2
+
+
+async def test_the_client_says_in_which_language_and_how_fully_it_is_answered(
+    service: Service, server: StandInOpenAi
+) -> None:
+    async with service.connect() as client:
+        await client.ask("When does the office open?")
+        await client.send("configure", answer_language="de-CH", answer_style="full")
+        await client.ask("Which office opens at nine?")
+        await client.send("configure", answer_language="", answer_style="short")
+        await client.control("reset")
+        await client.ask("When does the office open?")
+        await client.send("configure", answer_language="zh-Hans")
+        assert text_of(await client.ask("Who was Napoleon?")) == NOTHING_FITS_ZH
+    usual, wished, again = (server.messages(number)[0]["content"] for number in range(3))
+    assert again == usual
+    assert "in the language of the question, in at most three sentences" in usual
+    assert "in the language de-CH" in wished
+    assert "three" not in wished
+
+
+async def test_a_server_that_is_the_rag_is_told_only_what_the_client_wishes(
+    start: Serve, server: StandInOpenAi
+) -> None:
+    service = await start(rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key)
+    async with service.connect() as client:
+        await client.ask("When does the office open?")
+        await client.send("configure", answer_language="fr")
+        await client.ask("Which office opens at nine?")
+    assert [message["role"] for message in server.messages(0)] == ["user"]
+    assert server.messages(1)[0] == {"role": "system", "content": "Answer in the language fr (BCP 47)."}
 
 
 async def test_what_fails_or_was_not_found_is_not_remembered(service: Service, server: StandInOpenAi) -> None:
