@@ -237,6 +237,10 @@ class Settings(Address):
     context_input: str = Field(
         "", description="With QUERY_SCOPE=question, the Dify input variable that gets the talk before the question."
     )
+    talk_chars: int = Field(
+        0, ge=0, le=32_000, description="Characters of what was said that are kept to answer from; 0 for none."
+    )
+    talk_input: str = Field("", description="The Dify input variable that gets them.")
     answer_language_input: str = Field(
         "", description="The Dify input variable that gets the answer_language of the client."
     )

@@ -79,6 +79,8 @@ FIELDS: Final = {
     "title": "What the passage is called.",
     "source": "Where it stands.",
     "score": "How well it fits, as the backend says; null: unknown.",
+    "Source.speaker": "Who said it, where it was said in the talk itself.",
+    "time_ms": "When that was, since the talk began.",
     "snippet": "The passage, or its beginning.",
 }
 """Of a field: by `Model.field` or `Base.field` first, by name else. What a model says itself counts more."""

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 AnswerStyle = Literal["short", "full"]
+TALK = "talk"
+"""The `source` of what was said in the talk itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,42 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """One final of a talk, `seconds` after its beginning; `question` is what of the text asks, if anything does."""
+
+    text: str
+    speaker: str | None
+    seconds: float
+    question: str = ""
+
+    @property
+    def label(self) -> str:
+        """Who said it and when, as in "Anna, 2:05"."""
+        minutes, seconds = divmod(int(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        time = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return f"{self.speaker}, {time}" if self.speaker else time
+
+    def as_source(self, position: int, score: float | None = None) -> Source:
+        return Source(
+            position=position,
+            title=self.label,
+            source=TALK,
+            score=score,
+            snippet=self.text[:SNIPPET_CHARS],
+            speaker=self.speaker,
+            time_ms=round(self.seconds * 1000),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a provider is asked.
 
     `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
     in an earlier answer, `inputs` the session's own variables, `history` its last questions with their answers.
+    `talk` is what everybody has said, the question left out (`TALK_CHARS`).
     `answer_language` (BCP 47) and `answer_style` are how the client wants to be answered, where it has said so.
     """
 
@@ -37,6 +69,7 @@ class Question:
     context: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Turn, ...] = ()
+    talk: tuple[Said, ...] = ()
     answer_language: str = ""
     answer_style: AnswerStyle | None = None
 
@@ -47,7 +80,10 @@ class Question:
 
 
 class Source(BaseModel):
-    """One passage an answer rests on. `position` counts from 1 in the order the answer cites."""
+    """One passage an answer rests on. `position` counts from 1 in the order the answer cites.
+
+    Of what was said in the talk itself, `speaker` and `time_ms` tell who said it and when.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,6 +92,8 @@ class Source(BaseModel):
     source: str
     score: float | None = None
     snippet: str = ""
+    speaker: str | None = None
+    time_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,7 @@ class Questions:
             context=query.asked.context,
             inputs={**(wishes.inputs or {}), **self.asker.fixed_inputs},
             history=self.answers.history,
+            talk=self.listener.talk.apart_from(query.asked.text),
             answer_language=wishes.answer_language or "",
             answer_style=wishes.answer_style,
         )

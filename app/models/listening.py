@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from app.config import Settings
 from app.models.messages import AsrChunk, Configure
+from app.models.talk import Talk
 from app.models.transcript import MAX_SPEAKERS, Segment, Speaker, Transcript, extends, join, plain
 from app.models.verdicts import Verdict
 
@@ -98,6 +99,7 @@ class Listener:
     wishes: Configure
     judge: Judge
     transcript: Transcript = field(init=False)
+    talk: Talk = field(init=False)
     last_final: Segment | None = None
     partials: dict[Speaker, Partial] = field(default_factory=dict)
     # When `tick` has something to do, or finds that what was due has moved.
@@ -106,6 +108,7 @@ class Listener:
 
     def __post_init__(self) -> None:
         settings = self.settings
+        self.talk = Talk(settings.talk_chars)
         self.transcript = Transcript(settings.context_max_chars, settings.merge_seconds, settings.stale_partial_seconds)
 
     def _look_at(self, time: float) -> None:
@@ -220,6 +223,8 @@ class Listener:
 
     def _take(self, segment: Segment, chunk: AsrChunk, unanswered: list[Segment]) -> Keep | Wait | Ask:
         placement, older = self.transcript.put(segment)
+        if self.talk.limit:
+            self.talk.put(placement, older, segment)
         wait = self._waits.get(segment.speaker)
         is_extension = placement == "extended" and older in unanswered
         if placement == "repeated" or (placement == "extended" and not is_extension and _same_id(older, segment)):

@@ -331,7 +331,7 @@ class AnswerFailure(Frame):
         return cls(code=error.code, retryable=error.retryable, phase=error.phase, retry_after_ms=error.retry_after_ms)
 
 
-def _without_value(frame: Frame, *names: str) -> set[str]:
+def _without_value(frame: BaseModel, *names: str) -> set[str]:
     return {name for name in names if getattr(frame, name) is None}
 
 
@@ -352,6 +352,7 @@ class FinalAnswer(Answer):
         # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
         optional = ("replace", "error", "incomplete", "found", "provider")
         absent: dict[str, Any] = dict.fromkeys(_without_value(self, *optional), True)
+        absent["sources"] = {at: _without_value(each, "speaker", "time_ms") for at, each in enumerate(self.sources)}
         if self.error is not None:
             absent["error"] = _without_value(self.error, "phase", "retry_after_ms")
         return self._dump(exclude=absent)

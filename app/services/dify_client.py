@@ -186,6 +186,7 @@ class DifyClient:
         settings = self._settings
         told = [
             (settings.context_input, question.context if settings.query_scope == "question" else ""),
+            (settings.talk_input, "\n".join(f"{said.label}: {said.text}" for said in question.talk)),
             (settings.answer_language_input, question.answer_language),
             (settings.answer_style_input, question.answer_style),
         ]

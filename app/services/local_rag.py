@@ -16,7 +16,7 @@ from app.models.answers import SNIPPET_CHARS, AnswerEnd, AnswerEvent, Progress, 
 from app.services.indexing import IndexState
 from app.services.local.index_file import open_index
 from app.services.local.indexer import Indexer
-from app.services.local.knowledge import Knowledge
+from app.services.local.knowledge import Knowledge, Passage
 from app.services.local.quotes import Quote, find_quotes
 from app.services.local.terms import has_han
 from app.services.rag import Offers
@@ -60,7 +60,15 @@ class LocalRag:
         yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
     async def _find(self, question: Question, *, is_generous: bool = False) -> list[Quote]:
-        find = partial(find_quotes, self._knowledge, question.text, question.context, is_generous=is_generous)
+        find = partial(
+            find_quotes,
+            self._knowledge,
+            question.text,
+            question.context,
+            # What the question leans on would answer it; and a model gets all of the talk anyhow.
+            talk=[] if is_generous else [said for said in question.talk if said.text not in question.text],
+            is_generous=is_generous,
+        )
         loop = asyncio.get_running_loop()
         try:
             is_complete = self.is_complete.is_set()
@@ -104,9 +112,14 @@ def _answer(quotes: Iterable[Quote]) -> Iterator[str]:
     for quote in quotes:
         lines = quote.marked.splitlines()
         yield gap + "\n".join(f"> {line}" if line.strip() else ">" for line in lines)
-        passage = quote.passage
-        yield f"\n\n— {passage.source}" + (f" § {passage.heading}" if passage.heading else "")
+        yield f"\n\n— {_place(quote.passage)}"
         gap = "\n\n"
+
+
+def _place(passage: Passage) -> str:
+    if passage.said is not None:
+        return passage.said.label
+    return passage.source + (f" § {passage.heading}" if passage.heading else "")
 
 
 def nothing_fits(question: Question, is_said: bool, state: IndexState | None = None) -> list[str]:
@@ -124,6 +137,8 @@ def nothing_fits(question: Question, is_said: bool, state: IndexState | None = N
 
 
 def source_of(quote: Quote, position: int) -> Source:
+    if quote.passage.said is not None:
+        return quote.passage.said.as_source(position, round(quote.score, 3))
     return Source(
         position=position,
         title=quote.passage.title,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from app.errors import RagBrokenStream, RagFailed, RagRejected
@@ -38,25 +38,25 @@ CUT_OFF = frozenset({"length", "content_filter", "tool_calls", "function_call", 
 # Text of the answer in an event, whatever else the delta says before it.
 _TEXT_BEGINS = re.compile(rb'"(?:delta|message)"\s*+:\s*+\{[^{}]*?"(?:content|refusal)"\s*+:\s*+"[^"]')
 # Not behind a name: that is code.
-_CITED = re.compile(r"(?<![\w)])\[\s*(\d{1,3}(?:\s*,\s*\d{1,3})*)\s*\]")
-_CITING = re.compile(r"\[[\d\s,]{0,16}$")
+_CITED = re.compile(r"(?<![\w)])\[\s*((?:t\d{1,4}|\d{1,3})(?:\s*,\s*(?:t\d{1,4}|\d{1,3}))*)\s*\]")
+_CITING = re.compile(r"\[[t\d\s,]{0,24}$")
 
 
 class Citations:
-    """Finds out which of so many numbered passages a text cites, and takes out what is none of their numbers.
+    """Finds out which of the numbered passages a text cites, and takes out what is none of their numbers.
 
-    Without passages, brackets are the text's own.
+    Without any, brackets are the text's own.
     """
 
-    def __init__(self, passages: int) -> None:
-        self._passages = passages
-        self.cited: set[int] = set()
+    def __init__(self, numbers: Collection[str]) -> None:
+        self._numbers = numbers
+        self.cited: set[str] = set()
         self._held = ""
         self._last = ""  # the character before
 
     def feed(self, text: str) -> str:
         """Take more text and return what of it may be shown now."""
-        if not self._passages:
+        if not self._numbers:
             return text
         text, self._held = self._held + text, ""
         if begun := _CITING.search(text):
@@ -66,9 +66,11 @@ class Citations:
         return _CITED.sub(self._check, before + text)[len(before) :] if "[" in text else text
 
     def _check(self, found: re.Match[str]) -> str:
-        good = [number for number in map(int, found[1].split(",")) if 0 < number <= self._passages]
+        if "t" in found[1] and "t1" not in self._numbers:
+            return found[0]
+        good = [number for number in map(str.strip, found[1].split(",")) if number in self._numbers]
         self.cited.update(good)
-        return f"[{', '.join(map(str, good))}]" if good else ""
+        return f"[{', '.join(good)}]" if good else ""
 
     def flush(self) -> str:
         """Return what was held back: the text is over."""
@@ -79,16 +81,17 @@ class Citations:
 class OpenAiAnswer(Answer):
     """Assembles one answer from the chunks of whatever server speaks this wire.
 
-    `passages` are what the model was given to cite, empty for a server that has its own. `has_no_answer`: it said that
-    they lack the answer.
+    `passages` and `talk` are what the model was given to cite, empty for a server that has its own. `has_no_answer`: it
+    said that they lack the answer.
     """
 
-    def __init__(self, passages: Sequence[Source] = ()) -> None:
+    def __init__(self, passages: Sequence[Source] = (), talk: Sequence[Source] = ()) -> None:
         super().__init__()
         self.has_no_answer = False
         self._passages = passages
-        self._citations = Citations(len(passages))
-        self._marks = (NO_ANSWER, ERROR) if passages else (ERROR,)
+        self._given = {str(each.position): each for each in passages} | {f"t{each.position}": each for each in talk}
+        self._citations = Citations(self._given)
+        self._marks = (NO_ANSWER, ERROR) if self._given else (ERROR,)
         self._opening: str | None = ""  # what has come while it may still be one of the marks
         self._finish = ""
         self._usage: dict[str, Any] | None = None
@@ -174,7 +177,7 @@ class OpenAiAnswer(Answer):
         begun = opening.lstrip()
         if begun.startswith(ERROR):
             raise RagFailed("the server reports an error in place of an answer")
-        if begun.startswith(NO_ANSWER) and self._passages:
+        if begun.startswith(NO_ANSWER) and self._given:
             self.has_no_answer = True
             yield AnswerEnd(usage=self._usage, found=False)
             return
@@ -182,7 +185,7 @@ class OpenAiAnswer(Answer):
         yield from self._show(self._citations.flush())
         if not self._has_shown and self._finish in CUT_OFF:
             raise RagFailed(f"the server ended with {self._finish[:MAX_CODE_CHARS]} before the first text")
-        cited = [source for source in self._passages if source.position in self._citations.cited]
+        cited = [source for number, source in self._given.items() if number in self._citations.cited]
         yield AnswerEnd(
             sources=tuple(cited or self._passages or self._sources),
             usage=self._usage,

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 MOST_BYTES_OF_A_FRAME = 256 * 1024
 MOST_BYTES_OF_A_SESSION = 2_000_000  # docs/operations.md, "Memory"
+MOST_BYTES_OF_A_TALK = 500_000
 
 
 def frames(effects: list[Effect]) -> list[Any]:
@@ -119,6 +120,27 @@ def test_what_is_short_enough_stays_as_it_is() -> None:
     assert bounded_sources(sources) == sources
     assert bounded_usage({"tokens": 3}) == {"tokens": 3}
     assert bounded_usage(None) is None
+
+
+@pytest.mark.parametrize("text", ["\U0001f600 𝔴" * 1_000, "\U0001f600"])
+def test_what_is_kept_of_the_talk_takes_no_more_memory_than_the_docs_say(text: str) -> None:
+    taken = []
+    for limit in (0, 32_000):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            session = SessionState("s1", make_settings(talk_chars=limit), judge=judge, key="c1")
+            for number in range(2_500):
+                speaker = f"{number % 30} and more"
+                session.receive(AsrChunk(text=f"{text} {number}", is_final=True, speaker=speaker), 3.0 * number)
+                session.answer_event(f"c1-{number + 1}", AnswerEnd(), 3.0 * number)
+            gc.collect()
+            taken.append(tracemalloc.get_traced_memory()[0] - before)
+        finally:
+            tracemalloc.stop()
+        del session
+    assert taken[1] - taken[0] <= MOST_BYTES_OF_A_TALK
 
 
 @pytest.mark.parametrize("signs", ["\U0001f600 𝔴", "\ufdfa"], ids=["wide", "ligature"])  # the latter: 18 letters in one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import RagBrokenStream, RagError, RagFailed
-from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
+from app.models.answers import AnswerEnd, AnswerEvent, Progress, Said, Source, TextDelta
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
 from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from tests.standin.openai import DONE, PING, USAGE, chunk, event, usage
@@ -20,11 +21,12 @@ from tests.standin.openai import DONE, PING, USAGE, chunk, event, usage
 RECORDED = Path(__file__).parents[3] / "shared" / "openai-streams"
 END = chunk(finish="stop")
 PASSAGES = [Source(position=number, title=f"T{number}", source=f"{number}.md") for number in (1, 2, 3)]
+TALK = [Said("Yes.", "Anna", 5.0 * number).as_source(number) for number in (1, 2)]
 
 
-def read(*pieces: bytes, passages: list[Source] | None = None) -> list[AnswerEvent]:
+def read(*pieces: bytes, passages: Sequence[Source] = (), talk: Sequence[Source] = ()) -> list[AnswerEvent]:
     """All events; raises what the answer raises."""
-    parser, answer = SseParser(), OpenAiAnswer(passages or ())
+    parser, answer = SseParser(), OpenAiAnswer(passages, talk)
     events: list[AnswerEvent] = []
     for piece in pieces:
         for data, name in parser.feed(piece):
@@ -216,6 +218,18 @@ def test_the_passages_that_were_cited_are_the_sources_and_numbers_of_none_go() -
     assert end_of(events).sources == (PASSAGES[1],)
 
 
+def test_lines_of_the_talk_are_cited_beside_passages() -> None:
+    events = read(chunk("Forty [t"), chunk("2], at nine [1, t1][t3][4]."), END, passages=PASSAGES, talk=TALK)
+    assert text_of(events) == "Forty [t2], at nine [1, t1]."
+    assert end_of(events).sources == (PASSAGES[0], *TALK)
+
+
+def test_lines_of_the_talk_that_are_not_cited_are_no_sources() -> None:
+    assert end_of(read(chunk("Forty."), END, passages=PASSAGES, talk=TALK)).sources == tuple(PASSAGES)
+    assert end_of(read(chunk("Forty."), END, talk=TALK)).sources == ()
+    assert text_of(read(chunk("Forty [t1]."), END, passages=PASSAGES)) == "Forty [t1]."  # there was no talk to cite
+
+
 def test_without_a_citation_all_passages_are_the_sources() -> None:
     assert end_of(read(chunk("At nine."), END, passages=PASSAGES)).sources == tuple(PASSAGES)
 
@@ -239,10 +253,10 @@ def test_what_only_begins_like_it_is_shown() -> None:
     assert text_of(read(chunk(NO_ANSWER), END)) == NO_ANSWER  # nobody told it to say so
 
 
-@given(st.lists(st.text("[]0123 ,ab", max_size=6)))
+@given(st.lists(st.text("[]0123 ,abt", max_size=6)))
 def test_citations_are_the_same_however_the_text_is_cut(texts: list[str]) -> None:
-    whole = read(chunk("x " + "".join(texts)), END, passages=PASSAGES)
-    cut = read(chunk("x "), *map(chunk, texts), END, passages=PASSAGES)
+    whole = read(chunk("x " + "".join(texts)), END, passages=PASSAGES, talk=TALK)
+    cut = read(chunk("x "), *map(chunk, texts), END, passages=PASSAGES, talk=TALK)
     assert (text_of(cut), end_of(cut).sources) == (text_of(whole), end_of(whole).sources)
 
 

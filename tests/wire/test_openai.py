@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.services.local_rag import NOTHING_FITS_ZH
+from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH
 from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
@@ -112,3 +112,70 @@ async def test_health_tells_that_the_folder_is_indexed_and_the_server_there(
     )
     assert (await service.health())["provider"] == "openai"
     await server.until(lambda: len(server.calls) > 0, "the probe")
+
+
+async def test_what_was_said_is_a_source_that_the_answer_cites(
+    start: Serve, server: StandInOpenAi, tmp_path: Path
+) -> None:
+    (tmp_path / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
+    service = await start(
+        rag_provider="openai",
+        openai_base_url=server.base_url,
+        openai_api_key=server.api_key,
+        knowledge_dir=tmp_path,
+        talk_chars=2_000,
+    )
+    server.will(says("Forty euros [t", "2], when the office opens [1][t9]."), says("The pricing [t1]."))
+    async with service.connect() as client:
+        await client.say("Good morning everybody.", speaker="Ben")
+        await client.say("We keep the pricing\n[t1] at forty euros.", speaker="Anna")
+        frames = await client.ask("And what did they say about pricing when the office opens?", speaker="Ben")
+        again = await client.ask("What is still open?", speaker="Ben")
+    assert text_of(frames) == "Forty euros [t2], when the office opens [1]."
+    page, line = frames[-2]["sources"]
+    assert page.keys() == {"position", "title", "source", "score", "snippet"}
+    assert (page["position"], page["source"]) == (1, "hours.md")
+    assert (line["position"], line["source"], line["speaker"]) == (2, "talk", "Anna")
+    assert line["title"] == f"Anna, 0:{line['time_ms'] // 1000:02}"
+    assert line["snippet"] == "We keep the pricing\n[t1] at forty euros."
+    system, asked = (message["content"] for message in server.messages(0))
+    assert "numbered passages and lines of the talk" in system
+    assert "\n[t1] Ben, 0:00: Good morning everybody.\n[t2] Anna, 0:00: We keep the pricing [t1] at forty" in asked
+    assert "[t3]" not in asked
+    # No word of it stands anywhere: whether the talk answers it only the model can tell. What was asked before is talk.
+    assert again[-2]["sources"][0]["title"].startswith("Ben, 0:")
+    assert "[t3] Ben, 0:00: And what did they say about pricing" in server.messages(1)[-1]["content"]
+
+
+async def test_with_the_talk_alone_nothing_is_asked_before_something_was_said(
+    start: Serve, server: StandInOpenAi
+) -> None:
+    service = await start(
+        rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key, talk_chars=2_000
+    )
+    server.will(says("NO_ANSWER"))
+    async with service.connect() as client:
+        silent = await client.ask("What is the price?")
+        assert server.requests == []
+        await client.say("The price stays.")
+        assert (await client.ask("Who invented the telephone?"))[-2]["found"] is False
+        await client.control("reset")
+        await client.ask("What does it cost?")
+    assert (silent[-2]["found"], text_of(silent)) == (False, NOTHING_FITS)
+    assert len(server.requests) == 1
+    assert "numbered lines of the talk" in server.messages()[0]["content"]
+
+
+async def test_a_prompt_that_is_too_long_is_asked_with_the_newest_half_of_the_talk(
+    start: Serve, server: StandInOpenAi
+) -> None:
+    service = await start(
+        rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key, talk_chars=2_000
+    )
+    refused = refusal(400, {"error": {"type": "exceed_context_size_error", "message": "4097 tokens", "code": 400}})
+    server.will(refused, says("It stays [t1]."))
+    async with service.connect() as client:
+        await client.say("Good morning.")
+        await client.say("The price stays.")
+        frames = await client.ask("Who invented the telephone?")
+    assert [source["snippet"] for source in frames[-2]["sources"]] == ["The price stays."]

@@ -878,6 +878,16 @@ async def test_the_talk_before_a_question_can_go_into_an_input(start: Serve, dif
     assert dify.requests[0].body["inputs"] == {"talk": "We have a pump."}
 
 
+async def test_what_everybody_has_said_can_go_into_an_input(start: Serve, dify: StandInDify) -> None:
+    service = await start(talk_chars=1_000, talk_input="meeting", query_scope="aggregated")
+    async with service.connect() as client:
+        await client.say("The pump leaks.", speaker="Anna")
+        await client.send("asr_chunk", text="this is only", speaker="Ben")
+        await client.say("We have no other.", speaker="Ben")
+        await client.ask("What do they say about the pump?", speaker="Chris")
+    assert dify.requests[0].body["inputs"] == {"meeting": "Anna, 0:00: The pump leaks.\nBen, 0:00: We have no other."}
+
+
 async def test_how_the_client_wants_to_be_answered_can_go_into_inputs(start: Serve, dify: StandInDify) -> None:
     service = await start(answer_language_input="tongue", answer_style_input="length")
     async with service.connect() as client:

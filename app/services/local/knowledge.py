@@ -11,6 +11,7 @@ from itertools import accumulate, islice
 from math import log
 from typing import NamedTuple
 
+from app.models.answers import Said
 from app.services.local.documents import Sign
 from app.services.local.reader import SEPARATOR, Row, terms_of, title_of
 from app.services.local.unreadable import Unreadable
@@ -24,12 +25,21 @@ SLICE = 50  # passages that are written at a time, while questions wait
 PAUSE = 0.001  # seconds; a lock that is taken again at once would leave nothing to others
 
 
+def weight(having: int, passages: int) -> float | None:
+    """How much a term tells passages apart that so many of them have, as BM25 reckons; nothing for none."""
+    return log(1 + (passages - having + 0.5) / (having + 0.5)) if having else None
+
+
 class Passage(NamedTuple):
-    """`source` is the file's path in the folder, `heading` the path of headings in the file, or empty."""
+    """`source` is the file's path in the folder, `heading` the path of headings in the file, or empty.
+
+    What stands in no file was `said` in the talk; then the heading is the speaker.
+    """
 
     source: str
     heading: str
     text: str
+    said: Said | None = None
 
     @property
     def title(self) -> str:
@@ -166,14 +176,20 @@ class Knowledge:
     # Searching
 
     @property
+    def rows(self) -> int:
+        return self._rows
+
+    @property
+    def terms(self) -> int:
+        return self._terms
+
+    @property
     def usual_length(self) -> float:
         """Terms of a passage, on average."""
         return self._terms / (self.size or 1)
 
     def weight(self, term: str) -> float | None:
-        """How much a term tells passages apart, as BM25 reckons; nothing for one that stands nowhere."""
-        having = self._passages_with(term)
-        return log(1 + (self._rows - having + 0.5) / (having + 0.5)) if having else None
+        return weight(self.passages_with(term), self._rows)
 
     def search(self, terms: Iterable[str], limit: int) -> list[Passage]:
         """The passages with any of the terms, best first."""
@@ -198,7 +214,7 @@ class Knowledge:
 
         SQLite ranks every passage that matches: their number is the time it takes.
         """
-        known = sorted((having, term) for term in terms if (having := self._passages_with(term)))
+        known = sorted((having, term) for term in terms if (having := self.passages_with(term)))
         ranked = accumulate(having for having, _ in known)
         number = sum(passages <= MOST_RANKED for passages in ranked)
         # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
@@ -209,7 +225,7 @@ class Knowledge:
             end += 1
         return quoted[:number], quoted[number:end] if expected <= MOST_RANKED or not number else []
 
-    def _passages_with(self, term: str) -> int:
+    def passages_with(self, term: str) -> int:
         with self.lock:
             if len(self._having) > MOST_KEPT:
                 self._having.clear()

@@ -9,8 +9,10 @@ from itertools import chain, compress, pairwise, starmap
 from math import exp
 from typing import NamedTuple
 
+from app.models.answers import Said
 from app.services.local.knowledge import SEPARATOR, Knowledge, Passage
 from app.services.local.passages import Unit, units
+from app.services.local.spoken import WithTalk
 from app.services.local.terms import has_han, question_words, text_terms
 
 # What a passage is told by, and how much each weighs in the chance that it answers: fitted on questions with known
@@ -62,6 +64,9 @@ def _bold(text: str) -> str:
     return f"**{words}**{line[len(words) :]}{gap}{rest}"
 
 
+Searched = Knowledge | WithTalk
+
+
 class _Need(NamedTuple):
     """A word of the question and how much it matters."""
 
@@ -90,27 +95,33 @@ class _Judged(NamedTuple):
     chance: float
 
 
-def find_quotes(knowledge: Knowledge, question: str, talk: str = "", *, is_generous: bool = False) -> list[Quote]:
+def find_quotes(
+    knowledge: Knowledge, question: str, context: str = "", *, talk: Sequence[Said] = (), is_generous: bool = False
+) -> list[Quote]:
     """The passages that fit, best first; none when no one is likely to answer. `is_generous`: more of them, and sooner.
 
-    The question decides. The talk before it only helps one that says next to nothing: "how long does that take".
+    The question decides. `context`, the talk before it, only helps one that says next to nothing: "how long does that
+    take". `talk` is searched like the folder.
     """
-    with knowledge.lock:
-        return _find(knowledge, question, talk, _GENEROUS if is_generous else _STRICT)
-
-
-def _find(knowledge: Knowledge, question: str, talk: str, limits: _Limits) -> list[Quote]:
-    needs, unknown = _needs(knowledge, question)
+    limits = _GENEROUS if is_generous else _STRICT
     least = (FITS_HAN if has_han(question) else FITS) * limits.fits
-    quotes = _quotes(knowledge, needs, unknown, least, limits)
-    if quotes or not talk or sum(need.size for need in needs) >= FEW_WORDS:
-        return quotes
-    said, _ = _needs(knowledge, talk)
+    with knowledge.lock:
+        searched = WithTalk(knowledge, talk) if talk else knowledge
+        needs, unknown = _needs(searched, question)
+        quotes = _quotes(searched, needs, unknown, least, limits)
+        if quotes or not context or sum(need.size for need in needs) >= FEW_WORDS:
+            return quotes
+        # In the folder alone: what leads to the question would answer it.
+        return _quotes(knowledge, _with_context(knowledge, question, context), unknown, least, limits)
+
+
+def _with_context(knowledge: Knowledge, question: str, context: str) -> list[_Need]:
+    said, _ = _needs(knowledge, context)
     halves = [need._replace(weight=need.weight * TALK, size=need.size * TALK) for need in said]
-    return _quotes(knowledge, [*halves, *needs], unknown, least, limits)
+    return [*halves, *_needs(knowledge, question)[0]]
 
 
-def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least: float, limits: _Limits) -> list[Quote]:
+def _quotes(knowledge: Searched, needs: Sequence[_Need], unknown: float, least: float, limits: _Limits) -> list[Quote]:
     candidates = knowledge.search((term for need in needs for term in need.terms), CANDIDATES)
     judged = [found for passage in candidates if (found := _judge(knowledge, passage, needs, unknown))]
     judged.sort(key=lambda found: -found.rank)
@@ -124,7 +135,7 @@ def _quotes(knowledge: Knowledge, needs: Sequence[_Need], unknown: float, least:
     return [*quotes.values()][: limits.quotes]
 
 
-def _needs(knowledge: Knowledge, question: str) -> tuple[list[_Need], float]:
+def _needs(knowledge: Searched, question: str) -> tuple[list[_Need], float]:
     """The words of a question, and the share of its weight that stands nowhere in the folder."""
     words = question_words(question)
     # Of the pairs around a character, the commonest one is the word; the other may be there by chance.
@@ -140,7 +151,7 @@ def _needs(knowledge: Knowledge, question: str) -> tuple[list[_Need], float]:
     return needs, unknown / (sum(need.weight for need in needs) or 1)
 
 
-def _judge(knowledge: Knowledge, passage: Passage, needs: Sequence[_Need], unknown: float) -> _Judged | None:
+def _judge(knowledge: Searched, passage: Passage, needs: Sequence[_Need], unknown: float) -> _Judged | None:
     parts = units(passage.text)
     if not parts:
         return None
