@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.values import allowed_origin_of, host_name
 
 OWN_DOCS = Path("docs")
+READING = frozenset({"local", "openai"})  # providers that answer from a folder
 
 Some = TypeVar("Some", bound=BaseSettings)
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -298,7 +299,7 @@ class Settings(Address):
     def _check_providers(self) -> Self:
         providers = [self.rag_provider, self.fallback_provider]
         folder = self.knowledge_dir or (OWN_DOCS if "local" in providers else None)
-        if folder is not None and {"local", "openai"} & {*providers} and not os.path.isdir(folder):
+        if folder is not None and READING & {*providers} and not os.path.isdir(folder):
             raise ValueError(f"KNOWLEDGE_DIR: {folder} is not a folder")
         if "openai" in providers and self.openai_base_url is None:
             raise ValueError("OPENAI_BASE_URL: openai needs it")

@@ -150,8 +150,8 @@ class Gate:
     def _load(self) -> Directory:
         directory = load_directory(self._settings)
         for tenant in directory.tenants.values():
-            if tenant.dify_base_url is not None:
-                self._check_backend(str(tenant.dify_base_url))
+            for url in filter(None, (tenant.dify_base_url, tenant.openai_base_url)):
+                self._check_backend(str(url))
         return directory
 
     def reload(self) -> None:

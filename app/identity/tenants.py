@@ -58,6 +58,9 @@ class Tenant(BaseModel):
     token_sha256: Annotated[str, AfterValidator(_check_hash)] | None = Field(None, repr=False)
     dify_api_key: ApiKey | None = None
     dify_base_url: Annotated[AnyHttpUrl, AfterValidator(check_url)] | None = None
+    openai_base_url: Annotated[AnyHttpUrl, AfterValidator(check_url)] | None = None
+    openai_api_key: ApiKey | None = None
+    openai_model: str | None = None
     allowed_origins: tuple[Annotated[str, AfterValidator(origin_of)], ...] = ()
     inputs: Annotated[dict[str, JsonValue], AfterValidator(check_inputs)] = {}
     max_sessions: Limit | None = None
@@ -69,7 +72,28 @@ class Tenant(BaseModel):
         if self.dify_base_url is not None and self.dify_api_key is None:
             # The service's own key would go to somebody else's server.
             raise ValueError("dify_base_url: needs a dify_api_key beside it")
+        if self.openai_base_url is None and (self.openai_api_key or self.openai_model):
+            raise ValueError("openai_base_url: must say whose openai_api_key and openai_model these are")
+        if self.openai_base_url is not None and self.dify_api_key is not None:
+            raise ValueError("openai_base_url: cannot stand beside dify_api_key")
         return self
+
+    @property
+    def own_provider(self) -> dict[str, Any]:
+        """The settings that differ for this tenant's own provider; empty if it has none."""
+        if self.dify_api_key is not None:
+            url = {} if self.dify_base_url is None else {"dify_base_url": self.dify_base_url}
+            return {"rag_provider": "dify", "dify_api_key": self.dify_api_key, **url}
+        if self.openai_base_url is not None:
+            return {
+                "rag_provider": "openai",
+                "openai_base_url": self.openai_base_url,
+                # Nothing that was meant for the service's own server goes to another one.
+                "openai_api_key": self.openai_api_key,
+                "openai_model": self.openai_model or "",
+                "openai_extra_body": {},
+            }
+        return {}
 
 
 def load_tenants(path: Path, *, tokens_required: bool = True) -> tuple[Tenant, ...]:

@@ -6,9 +6,11 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
@@ -83,10 +85,39 @@ class LocalRag:
             raise RagUnavailable(f"the index cannot be searched: {error}") from error
 
 
+@dataclass(slots=True)
+class _Opened:
+    rag: LocalRag
+    stack: AsyncExitStack
+    users: int = 0
+
+
+# A folder is read once, whoever answers from it: a fallback, or tenants with models of their own.
+_opened: dict[tuple[object, ...], _Opened] = {}
+
+
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
     """Answer from `knowledge_dir`, else `docs`, which is read meanwhile. Raises `StartError` if that is no folder."""
     folder = settings.knowledge_dir or OWN_DOCS
+    how = (settings.knowledge_index, settings.knowledge_refresh_seconds, settings.nothing_found)
+    key = (asyncio.get_running_loop(), folder, *how)
+    if key not in _opened:
+        stack = AsyncExitStack()
+        _opened[key] = _Opened(await stack.enter_async_context(_open_folder(settings, folder)), stack)
+    opened = _opened[key]
+    opened.users += 1
+    try:
+        yield opened.rag
+    finally:
+        opened.users -= 1
+        if not opened.users:
+            del _opened[key]
+            await opened.stack.aclose()
+
+
+@asynccontextmanager
+async def _open_folder(settings: Settings, folder: Path) -> AsyncIterator[LocalRag]:
     with (
         # Made here, used by two threads in turns, and closed when both have ended.
         closing(open_index(settings.knowledge_index, folder)) as connection,

@@ -1,13 +1,13 @@
-"""What each tenant has for itself: its limits, and a Dify app of its own."""
+"""What each tenant has for itself: its limits, and a provider of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from app.config import Settings
+from app.config import READING, Settings
 from app.identity import Tenant
 from app.observability.metrics import Metrics
 from app.observability.session_metrics import AccountMetrics
@@ -91,11 +91,13 @@ class Accounts:
         )
 
     async def _provider_of(self, tenant: Tenant) -> GuardedProvider:
-        if tenant.dify_api_key is None:
+        if not (own := tenant.own_provider):
             return self._service.provider
-        app: dict[str, Any] = {"rag_provider": "dify", "fallback_provider": None, "dify_api_key": tenant.dify_api_key}
-        if tenant.dify_base_url is not None:
-            app["dify_base_url"] = tenant.dify_base_url
+        settings = self._settings
+        # The folder that the service answers from, if it does: it is opened already.
+        folder = settings.knowledge_dir if {settings.rag_provider, settings.fallback_provider} & READING else None
+        changed = settings.model_copy(update={"fallback_provider": None, "knowledge_dir": folder, **own})
         # Opened for the life of the process: sessions that began before a change still use the former one.
-        own = await self._opened.enter_async_context(load_provider(self._settings.model_copy(update=app))())
-        return own if self._settings.fallback_provider == "dify" else own.with_fallback_of(self._service.provider)
+        provider = await self._opened.enter_async_context(load_provider(changed)())
+        is_like_it = settings.fallback_provider == own["rag_provider"]
+        return provider if is_like_it else provider.with_fallback_of(self._service.provider)

@@ -254,14 +254,23 @@ def test_the_user_of_a_tenant_is_a_pseudonym_with_its_name() -> None:
     assert Identity(tenant("acme"), subject="someone@example.org").user_prefix == "acme-"
 
 
-def test_a_tenants_dify_that_no_proxy_leads_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "own",
+    [
+        ['dify_api_key = "k"', 'dify_base_url = "http://rag.internal/v1"'],
+        ['openai_base_url = "http://rag.internal/v1"'],
+    ],
+    ids=["dify", "openai"],
+)
+def test_a_tenants_server_that_no_proxy_leads_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: list[str]
+) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example:1080")
-    monkeypatch.setenv("NO_PROXY", "dify.internal")
+    monkeypatch.setenv("NO_PROXY", "rag.internal")
     path = tmp_path / "tenants.toml"
-    own = ['dify_api_key = "k"', 'dify_base_url = "http://dify.internal/v1"']
     path.write_text(entry("acme", "t", *own))
     settings = make_settings(auth_tokens_file=path)
     Gate(settings, proxy_for)
-    path.write_text(entry("acme", "t", *own).replace("dify.internal", "dify.example"))
+    path.write_text(entry("acme", "t", *own).replace("rag.internal", "rag.example"))
     with pytest.raises(StartError, match=r"^ALL_PROXY: "):
         Gate(settings, proxy_for)

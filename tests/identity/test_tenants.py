@@ -74,6 +74,17 @@ def test_a_tenant_needs_a_name_and_a_hash_and_may_bring_everything_else(path: Pa
             "tenant acme: 'dify_base_url': must end where the API begins, as in https://rag.example/v1",
         ),
         (entry("acme", "t", 'dify_base_url = "https://dify.example"'), "dify_base_url: needs a dify_api_key"),
+        (entry("acme", "t", f'openai_api_key = "{SECRET}"'), "openai_base_url: must say whose openai_api_key"),
+        (entry("acme", "t", 'openai_model = "m"'), "openai_base_url: must say whose openai_api_key"),
+        (entry("acme", "t", 'openai_base_url = "llm.example/v1"'), "tenant acme: 'openai_base_url'"),
+        (
+            entry("acme", "t", 'openai_base_url = "http://llm.example/v1/chat/completions"'),
+            "tenant acme: 'openai_base_url': must end where the API begins",
+        ),
+        (
+            entry("acme", "t", f'dify_api_key = "{SECRET}"', 'openai_base_url = "http://llm.example/v1"'),
+            "openai_base_url: cannot stand beside dify_api_key",
+        ),
         (entry("acme", "t", 'allowed_origins = ["https://shop.example/page"]'), "tenant acme: 'allowed_origins'"),
         (entry("acme", "t", "inputs = 5"), "tenant acme: 'inputs'"),
         (entry("acme", "t", "inputs = { since = 2024-01-01 }"), "tenant acme: 'inputs'"),

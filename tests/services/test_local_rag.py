@@ -21,10 +21,10 @@ from app.services.local.indexer import PROGRESS_FILES, Indexer
 from app.services.local.knowledge import Knowledge
 from app.services.local.quotes import find_quotes
 from app.services.local.unreadable import MAX_BYTES
-from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH
+from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH, open_local
 from app.services.rag import RagProvider
 from tests.benchmarks.answers import OWN, TALK, measure
-from tests.service import indexed
+from tests.service import indexed, make_settings
 
 HANDBOOK = """\
 ---
@@ -462,3 +462,17 @@ ANY_CHARACTER = st.characters(exclude_categories=())  # lone surrogates too: JSO
 @given(st.text(ANY_CHARACTER) | st.lists(st.sampled_from([*HANDBOOK.split(), *MANUAL])).map(" ".join))
 def test_any_speech_is_answered_with_scores_between_0_and_1(index: Knowledge, said: str) -> None:
     assert all(0 < quote.score <= 1 for quote in find_quotes(index, said))
+
+
+async def test_a_folder_is_read_once_however_many_answer_from_it(folder: Path) -> None:
+    settings = make_settings(rag_provider="local", knowledge_dir=folder)
+    async with open_local(settings) as first:
+        async with open_local(settings) as second:
+            assert second is first
+        async with open_local(
+            make_settings(rag_provider="local", knowledge_dir=folder, nothing_found="silent")
+        ) as third:
+            assert third is not first
+        assert [event async for event in first.query(Question("When does it open?", "u"))]  # it goes on
+    async with open_local(settings) as again:
+        assert again is not first

@@ -23,6 +23,7 @@ from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
 from tests.standin.dify import StandInDify
+from tests.standin.openai import StandInOpenAi
 from tests.standin.scripts import answer, hang
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
@@ -161,6 +162,49 @@ async def test_a_tenant_asks_its_own_app_with_its_own_inputs(start: Serve, dify:
         async with service.connect(**bearer("token-b")) as client:
             await client.ask("What is RAG?")
         assert len(dify.requests) == 1
+
+
+async def test_a_tenant_asks_its_own_model_about_the_folder_of_the_service(start: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    (folder / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
+    async with StandInOpenAi(api_key="sk-service") as server, StandInOpenAi(api_key="sk-acme") as own:
+        own.api_keys.add("")
+        acme = {"openai_base_url": own.base_url, "openai_api_key": own.api_key, "openai_model": "small"}
+        keyless = {"name": "b", "token": "token-b", "openai_base_url": own.base_url}
+        service = await start(
+            rag_provider="openai",
+            openai_base_url=server.base_url,
+            openai_api_key=server.api_key,
+            openai_model="large",
+            openai_extra_body={"max_tokens": 500},
+            knowledge_dir=folder,
+            knowledge_index=tmp_path / "index",
+            auth_tokens_file=tenants_file(tmp_path, {"name": "a", "token": "token-a", **acme}, keyless),
+        )
+        for token in ("token-a", "token-b"):
+            async with service.connect(**bearer(token)) as client:
+                assert text_of(await client.ask("When does the office open?")) == "Hello there."
+        assert server.requests == []
+        first, second = own.requests
+    assert [(first.key, first.body["model"]), (second.key, second.body.get("model"))] == [
+        ("sk-acme", "small"),
+        ("", None),
+    ]
+    assert not [request for request in own.requests if "max_tokens" in request.body]
+    assert "The office opens at nine." in first.body["messages"][-1]["content"]
+
+
+async def test_a_tenant_of_a_dify_service_may_have_a_model_server_of_its_own(
+    start: Serve, dify: StandInDify, tmp_path: Path
+) -> None:
+    async with StandInOpenAi(api_key="sk-acme") as own:
+        acme = {"openai_base_url": own.base_url, "openai_api_key": own.api_key}
+        service = await start(auth_tokens_file=tenants_file(tmp_path, {"name": "a", "token": "token-a", **acme}))
+        async with service.connect(**bearer("token-a")) as client:
+            assert text_of(await client.ask("What is RAG?")) == "Hello there."
+        assert [message["content"] for message in own.messages()] == ["What is RAG?"]
+    assert dify.requests == []
 
 
 async def test_a_tenant_has_limits_of_its_own(start: Serve, dify: StandInDify, tmp_path: Path) -> None:
