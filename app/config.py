@@ -209,6 +209,9 @@ class Settings(Address):
     openai_extra_body: Annotated[dict[str, JsonValue], NoDecode, BeforeValidator(_read_object)] = Field(
         {}, description="A JSON object of what the server takes besides, such as max_tokens."
     )
+    embeddings_model: str = Field(
+        "", description="Name of the model there that ranks passages of the folder by meaning, too; empty for none."
+    )
     openai_history_chars: int = Field(
         4_000, ge=0, description="Most characters of earlier questions and answers that go along; 0 for none."
     )
@@ -303,6 +306,8 @@ class Settings(Address):
             raise ValueError(f"KNOWLEDGE_DIR: {folder} is not a folder")
         if "openai" in providers and self.openai_base_url is None:
             raise ValueError("OPENAI_BASE_URL: openai needs it")
+        if self.embeddings_model and ("openai" not in providers or self.knowledge_dir is None):
+            raise ValueError("EMBEDDINGS_MODEL: needs the provider openai and KNOWLEDGE_DIR")
         if self.rag_provider == self.fallback_provider:
             raise ValueError("FALLBACK_PROVIDER: must be another one than RAG_PROVIDER")
         # The first provider may wait for its key; a fallback that cannot answer helps nobody.

@@ -92,6 +92,7 @@ class Tenant(BaseModel):
                 "openai_api_key": self.openai_api_key,
                 "openai_model": self.openai_model or "",
                 "openai_extra_body": {},
+                "embeddings_model": "",
             }
         return {}
 

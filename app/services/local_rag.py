@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from app.config import OWN_DOCS, Settings
 from app.errors import RagUnavailable
@@ -19,9 +20,12 @@ from app.services.indexing import IndexState
 from app.services.local.index_file import open_index
 from app.services.local.indexer import Indexer
 from app.services.local.knowledge import Knowledge, Passage
-from app.services.local.quotes import Quote, find_quotes
+from app.services.local.quotes import Quote, Wanted, find_quotes
 from app.services.local.terms import has_han
+from app.services.local.vectors import Vectors
 from app.services.rag import Offers
+
+Some = TypeVar("Some")
 
 NOTHING_FITS = "Nothing in the knowledge base fits this question."
 NOTHING_FITS_ZH = "知识库中没有与这个问题相符的内容。"
@@ -47,9 +51,16 @@ class LocalRag:
         self._is_said = is_said
         self._thread = thread
 
-    async def passages(self, question: Question) -> list[Quote]:
+    async def passages(self, question: Question, wanted: Wanted = "passages") -> list[Quote]:
         """What may hold the answer, best first: more than what is quoted, for somebody who can tell."""
-        return await self._find(question, is_generous=True)
+        return await self._find(question, wanted)
+
+    def vectors(self, model: str) -> Vectors:
+        return self._knowledge.vectors(model)
+
+    async def run(self, work: Callable[[], Some]) -> Some:
+        """Do it in the thread of the index."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         state = self.index.state
@@ -61,25 +72,24 @@ class LocalRag:
             yield TextDelta(text)
         yield AnswerEnd(sources=tuple(map(source_of, quotes, count(1))), found=bool(quotes))
 
-    async def _find(self, question: Question, *, is_generous: bool = False) -> list[Quote]:
+    async def _find(self, question: Question, wanted: Wanted = "quotes") -> list[Quote]:
         find = partial(
             find_quotes,
             self._knowledge,
             question.text,
             question.context,
             # What the question leans on would answer it; and a model gets all of the talk anyhow.
-            talk=[] if is_generous else [said for said in question.talk if said.text not in question.text],
-            is_generous=is_generous,
+            talk=[said for said in question.talk if said.text not in question.text] if wanted == "quotes" else [],
+            wanted=wanted,
         )
-        loop = asyncio.get_running_loop()
         try:
             is_complete = self.is_complete.is_set()
-            quotes = await loop.run_in_executor(self._thread, find)
+            quotes = await self.run(find)
             if not quotes and not is_complete:  # what fits may be among what has not been read yet
                 with suppress(TimeoutError):
                     async with asyncio.timeout(WAIT_SECONDS):
                         await self.is_complete.wait()
-                quotes = await loop.run_in_executor(self._thread, find)
+                quotes = await self.run(find)
             return quotes
         except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
             raise RagUnavailable(f"the index cannot be searched: {error}") from error

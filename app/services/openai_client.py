@@ -27,8 +27,9 @@ from app.models.answers import (
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines
+from app.services.embeddings import Embeddings, open_embeddings
 from app.services.large_json import read_json
-from app.services.local.quotes import Quote
+from app.services.local.quotes import LIMITS, Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
 from app.services.rag import Offers
@@ -69,8 +70,14 @@ async def open_openai(settings: Settings) -> AsyncIterator[OpenAiClient]:
     """Open the client, and the index of `knowledge_dir` if that is set. Raises `StartError` if that is no folder."""
     async with AsyncExitStack() as stack:
         folder = None if settings.knowledge_dir is None else await stack.enter_async_context(open_local(settings))
-        http = http_client(settings.openai_url, settings.max_running_queries + SPARE_CONNECTIONS)
-        yield OpenAiClient(await stack.enter_async_context(http), settings, folder)
+        http = await stack.enter_async_context(
+            http_client(settings.openai_url, settings.max_running_queries + SPARE_CONNECTIONS)
+        )
+        client = OpenAiClient(http, settings, folder)
+        if settings.embeddings_model and folder is not None:
+            vectors = open_embeddings(http, settings.openai_url, client.headers, settings.embeddings_model, folder)
+            client.embeddings = await stack.enter_async_context(vectors)
+        yield client
 
 
 class OpenAiClient:
@@ -83,7 +90,8 @@ class OpenAiClient:
         self._settings = settings
         self._folder = folder
         key = settings.openai_api_key
-        self._headers = {
+        self.embeddings: Embeddings | None = None
+        self.headers = {
             **({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}),
             "Accept-Encoding": "identity",  # a compressing proxy would collect the stream first
         }
@@ -94,8 +102,7 @@ class OpenAiClient:
         self._takes_options = True  # until it says that it knows no `stream_options`
 
     async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        passages = [] if self._folder is None else _within(await self._folder.passages(question), PASSAGES_CHARS)
-        ground = _Ground(passages, question.talk)
+        ground = _Ground(await self._passages(question), question.talk)
         if self._is_grounded and not any(ground):
             for text in self._nothing_fits(question):
                 yield text
@@ -117,7 +124,7 @@ class OpenAiClient:
 
     async def probe(self) -> None:
         """Ask for the list of models, which proves address and key. Raises `RagError`."""
-        status = await status_of(self._http, f"{self._settings.openai_url}/models", self._headers, PROBE_SECONDS)
+        status = await status_of(self._http, f"{self._settings.openai_url}/models", self.headers, PROBE_SECONDS)
         if status in {401, 403}:
             raise RagRejected(f"the server answers {status}: look at OPENAI_API_KEY")
         if status not in {200, 404, 405}:  # some have no such list
@@ -129,6 +136,15 @@ class OpenAiClient:
         return [TextDelta(text) for text in nothing_fits(question, is_said, state)]
 
     # Asking
+
+    async def _passages(self, question: Question) -> list[Quote]:
+        if self._folder is None:
+            return []
+        if self.embeddings is None:
+            return _within(await self._folder.passages(question), PASSAGES_CHARS)
+        found = await self._folder.passages(question, "candidates")
+        ranked = await self.embeddings.ranked(question.text, found) if found else []
+        return _within(ranked[: LIMITS["passages"].quotes], PASSAGES_CHARS)
 
     async def _ask(self, question: Question, ground: _Ground, deadlines: Deadlines) -> tuple[httpx.Response, _Ground]:
         """Return a response with status 200, its body unread, and the ground that it stands on."""
@@ -160,7 +176,7 @@ class OpenAiClient:
             body["model"] = settings.openai_model
         if self._takes_options:
             body["stream_options"] = {"include_usage": True}
-        headers = {**self._headers, **outgoing()[0]}
+        headers = {**self.headers, **outgoing()[0]}
         request = httpx.Request(
             "POST", self._url, json={**body, **settings.openai_extra_body}, headers=headers, extensions=self._extensions
         )

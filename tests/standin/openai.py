@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -54,6 +54,10 @@ class StandInOpenAi(StandInDify):
         super().__init__(api_key=api_key, default=says("Hello", " there.") if default is None else default)
         self.models: Script | None = None
         """How `GET /models` is answered, if not with a list."""
+        self.vector_of: Callable[[str], Sequence[float] | None] | None = None
+        """The vector of a text; None for one that is too long. Without it there are no embeddings."""
+        self.embeddings: Script | None = None
+        """How `POST /embeddings` is answered, if not with vectors."""
 
     async def _route(
         self, recorded: Recorded, request: web.BaseRequest, transport: asyncio.Transport
@@ -68,6 +72,14 @@ class StandInOpenAi(StandInDify):
             return json_response({"object": "list", "data": [{"id": "m"}]})
         if recorded.path == "/models" and self.models is not None:
             return await exchange.run(self.models, lambda: None)
+        if recorded.path == "/embeddings" and self.embeddings is not None:
+            return await exchange.run(self.embeddings, self._hang_up)
+        if recorded.path == "/embeddings" and self.vector_of is not None:
+            vectors = [self.vector_of(text) for text in recorded.body["input"]]
+            if None in vectors:
+                return json_response({"error": {"message": "input is too large to process", "code": 500}}, 500)
+            data = [{"index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+            return json_response({"object": "list", "data": data[::-1]})
         if not is_question:
             return json_response({"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, 404)
         script = self._scripts.popleft() if self._scripts else self.default
@@ -77,6 +89,11 @@ class StandInOpenAi(StandInDify):
             return await exchange.run(script, self._hang_up)
         finally:
             del self._running[key]
+
+    @property
+    def embedded(self) -> list[str]:
+        """The texts whose vectors were asked for."""
+        return [text for call in self.calls if call.path == "/embeddings" for text in call.body["input"]]
 
     def messages(self, number: int = -1) -> Sequence[dict[str, str]]:
         """What the model was told with a question, by default the last."""

@@ -48,6 +48,9 @@ class Indexer:
         self.on_complete: Callable[[], object] = lambda: None
         """Called in the thread when the folder has been read for the first time."""
 
+        self.on_change: Callable[[], object] = lambda: None
+        """The same whenever something has changed."""
+
     def start(self) -> None:
         self._thread.start()
 
@@ -112,6 +115,8 @@ class Indexer:
             counts = len(added) - len(replaced), len(replaced), len(gone)
             new = f"{counts[0]} files new, {counts[1]} changed, {counts[2]} deleted"
             logger.info("Indexed %s again: %s; %s", self._folder, new, self._sum())
+        if is_first or added or gone:
+            self.on_change()
 
     def _is_new(self, document: Document, known: dict[str, File]) -> bool:
         tried, _ = self._refused.get(document.source, (None, ""))

@@ -15,6 +15,7 @@ from app.models.answers import Said
 from app.services.local.documents import Sign
 from app.services.local.reader import SEPARATOR, Row, terms_of, title_of
 from app.services.local.unreadable import Unreadable
+from app.services.local.vectors import Vectors
 
 __all__ = ["SEPARATOR", "File", "Knowledge", "Passage"]
 
@@ -40,6 +41,7 @@ class Passage(NamedTuple):
     heading: str
     text: str
     said: Said | None = None
+    id: int = 0
 
     @property
     def title(self) -> str:
@@ -88,6 +90,9 @@ class Knowledge:
             """
         )
         self._load()
+
+    def vectors(self, model: str) -> Vectors:
+        return Vectors(self._connection, self.lock, model)
 
     # Writing
 
@@ -200,12 +205,14 @@ class Knowledge:
 
     def _matching(self, query: str, limit: int) -> list[Passage]:
         select = (
-            "SELECT file, heading, text FROM search JOIN passages ON passages.id = search.rowid"
+            "SELECT file, heading, text, passages.id FROM search JOIN passages ON passages.id = search.rowid"
             " WHERE search MATCH ? ORDER BY rank"
         )
         with self.lock, closing(self._connection.execute(select, (query,))) as rows:
             found = (
-                Passage(self._shown[file].source, heading, text) for file, heading, text in rows if file in self._shown
+                Passage(self._shown[file].source, heading, text, id=id_)
+                for file, heading, text, id_ in rows
+                if file in self._shown
             )
             return list(islice(found, limit))
 

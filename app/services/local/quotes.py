@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain, compress, pairwise, starmap
 from math import exp
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from app.models.answers import Said
 from app.services.local.knowledge import SEPARATOR, Knowledge, Passage
@@ -25,7 +25,6 @@ WINDOW_UNITS = 3
 
 FITS = 0.30
 FITS_HAN = 0.45  # Chinese characters are found everywhere
-CANDIDATES = 12  # passages of the full-text search that are judged
 FIRST_CHARS = 600
 OTHER_CHARS = 250
 # Talk before a question that says next to nothing by itself counts half, and else not at all.
@@ -76,15 +75,23 @@ class _Need(NamedTuple):
 
 
 class _Limits(NamedTuple):
-    """`fits`: of the chance from which on something is quoted. `beside`: of the best chance, for another passage."""
+    """`fits`: of the chance from which on something is quoted. `beside`: of the best chance, for another passage; none:
+    any will do beside one that fits. `candidates`: passages of the full-text search that are judged.
+    """
 
     fits: float
-    beside: float
+    beside: float | None
     quotes: int
+    candidates: int = 12
 
 
-_STRICT = _Limits(fits=1, beside=0.7, quotes=3)
-_GENEROUS = _Limits(fits=0.5, beside=0, quotes=5)  # for a model, which can still refuse
+Wanted = Literal["quotes", "passages", "candidates"]
+LIMITS: dict[Wanted, _Limits] = {
+    "quotes": _Limits(fits=1, beside=0.7, quotes=3),
+    "passages": _Limits(fits=0.5, beside=0, quotes=5),  # for a model, which can still refuse
+    "candidates": _Limits(fits=0.5, beside=None, quotes=30, candidates=30),  # to be ranked by somebody else
+}
+"""What somebody may want to find."""
 
 
 class _Judged(NamedTuple):
@@ -96,14 +103,14 @@ class _Judged(NamedTuple):
 
 
 def find_quotes(
-    knowledge: Knowledge, question: str, context: str = "", *, talk: Sequence[Said] = (), is_generous: bool = False
+    knowledge: Knowledge, question: str, context: str = "", *, talk: Sequence[Said] = (), wanted: Wanted = "quotes"
 ) -> list[Quote]:
-    """The passages that fit, best first; none when no one is likely to answer. `is_generous`: more of them, and sooner.
+    """The passages that fit, best first; none when no one is likely to answer.
 
     The question decides. `context`, the talk before it, only helps one that says next to nothing: "how long does that
     take". `talk` is searched like the folder.
     """
-    limits = _GENEROUS if is_generous else _STRICT
+    limits = LIMITS[wanted]
     least = (FITS_HAN if has_han(question) else FITS) * limits.fits
     with knowledge.lock:
         searched = WithTalk(knowledge, talk) if talk else knowledge
@@ -122,16 +129,18 @@ def _with_context(knowledge: Knowledge, question: str, context: str) -> list[_Ne
 
 
 def _quotes(knowledge: Searched, needs: Sequence[_Need], unknown: float, least: float, limits: _Limits) -> list[Quote]:
-    candidates = knowledge.search((term for need in needs for term in need.terms), CANDIDATES)
+    candidates = knowledge.search((term for need in needs for term in need.terms), limits.candidates)
     judged = [found for passage in candidates if (found := _judge(knowledge, passage, needs, unknown))]
     judged.sort(key=lambda found: -found.rank)
+    if limits.beside is None and any(found.chance > least for found in judged):
+        least = 0
     quotes: dict[str, Quote] = {}  # the same words may stand in several files
     for found in judged:
         if found.chance > least:
             around = _around(found, OTHER_CHARS if quotes else FIRST_CHARS)
             quote = Quote(found.passage, around, found.units[found.best], found.chance)
             quotes.setdefault(quote.text, quote)
-            least = max(quote.score * limits.beside, least)
+            least = max(quote.score * (limits.beside or 0), least)
     return [*quotes.values()][: limits.quotes]
 
 
