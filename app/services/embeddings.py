@@ -79,7 +79,8 @@ class Embeddings:
         return sorted(quotes, key=lambda quote: -worth[quote.passage.id])
 
     async def keep_up(self) -> None:
-        """Make what is missing, now and whenever the folder has changed."""
+        """Make what is missing once the folder has been read, and whenever it has changed."""
+        await self._folder.is_complete.wait()
         while True:
             self._changed.clear()
             self.is_complete.clear()
