@@ -23,8 +23,8 @@ from app.services.local.quotes import find_quotes
 from app.services.local.unreadable import MAX_BYTES
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH, open_local
 from app.services.rag import RagProvider
-from tests.benchmarks.answers import OWN, TALK, measure
-from tests.service import indexed, make_settings
+from tests.benchmarks.answers import OWN, SETS, TALK, QuestionSet, line_of, measure, row
+from tests.service import ROOT, indexed, make_settings
 
 HANDBOOK = """\
 ---
@@ -379,11 +379,16 @@ async def test_nothing_that_was_asked_is_logged(folder: Path, caplog: pytest.Log
 @pytest.mark.slow
 @pytest.mark.parametrize("talk", ["", TALK], ids=["alone", "with talk before"])
 async def test_most_questions_about_the_docs_are_answered_and_few_about_anything_else(talk: str) -> None:
-    folder, questions = OWN
-    counts, misses = await measure(folder, questions.read_text(encoding="utf-8").splitlines(), talk)
+    counts, misses = await measure(OWN, talk)
     assert counts["right"] >= 35, misses
     assert counts["first"] >= 30, misses
     assert counts["false"] <= 2, misses
+
+
+@pytest.mark.parametrize("of", [each for each in SETS if each is not OWN], ids=lambda of: of.questions.stem)
+async def test_other_questions_are_answered_as_often_as_the_docs_say(of: QuestionSet) -> None:
+    counts, misses = await measure(of)
+    assert line_of(row(of.name, counts)) in (ROOT / "docs" / "providers.md").read_text(encoding="utf-8"), misses
 
 
 # ---- time and cancellation

@@ -180,7 +180,8 @@ def _judge(knowledge: Searched, passage: Passage, needs: Sequence[_Need], unknow
     # A heading says what all below it is about.
     heading = passage.title.rpartition(SEPARATOR)[2]
     topic = text_terms(heading)
-    names = {term for word in question_words(heading) for term in word.terms}
+    # A speaker speaks of many things.
+    names = {term for word in question_words(heading) for term in word.terms} if passage.said is None else set()
     named = len(names & {term for need in needs for term in need.terms}) / (len(names) or 1)
     score = (
         CHANCE
