@@ -21,6 +21,7 @@ from app.models.answers import (
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
 from app.models.messages import CLIENT_TYPES, ClientMessage, parse, read
 from app.models.session import SessionState
+from app.models.talk import LINE_CHARS
 from tests.models.judges import judge_by_signs
 from tests.rules import Frame, Rules, text_of
 from tests.service import make_settings
@@ -97,11 +98,14 @@ EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_o
 STEPS = st.lists(st.one_of(MESSAGES, EVENTS, st.tuples(st.just("late"), EVENTS), st.just("moved")), max_size=40)
 
 
+TALK_CHARS = 200
+
+
 class Harness:
     """Carries out effects as the conversation does, without tasks."""
 
     def __init__(self, mode: str, speculate: bool) -> None:
-        values = {"on_new_question": mode, "speculate": speculate}
+        values = {"on_new_question": mode, "speculate": speculate, "talk_chars": TALK_CHARS}
         self.session = SessionState("start", make_settings(**values), judge=judge_by_signs)
         self.rules = Rules()
         self.frames: list[Frame] = []
@@ -120,7 +124,9 @@ class Harness:
                     self.frames.append(sent)
                     if sent["type"] == "answer" and sent["final"]:
                         self.running = None
-                case StartQuery(query_id):
+                case StartQuery(query_id, question):
+                    assert sum(len(said.text) + LINE_CHARS for said in question.talk) <= TALK_CHARS
+                    assert question.text not in [said.text for said in question.talk]
                     assert self.running is None, "two queries at once"
                     self.running = query_id
                     self.started.append(query_id)
