@@ -70,7 +70,7 @@ class Embeddings:
             async with asyncio.timeout(QUESTION_SECONDS):
                 (vector,) = await self._ask([question])
         except FAILURES as error:
-            logger.info("ranked by words alone: %s", error or "no vector in time")
+            logger.info("ranked by words alone: %s", str(error) or "no vector in time")
             return quotes
         near = await self._folder.run(partial(self._vectors.nearness, ids, vector))
         by_meaning = sorted(near, key=lambda id_: -near[id_])
@@ -81,6 +81,7 @@ class Embeddings:
     async def keep_up(self) -> None:
         """Make what is missing once the folder has been read, and whenever it has changed."""
         await self._folder.is_complete.wait()
+        is_told = False
         while True:
             self._changed.clear()
             self.is_complete.clear()
@@ -90,10 +91,12 @@ class Embeddings:
                     vectors = await self._made(texts)
                     await self._folder.run(partial(self._vectors.keep, zip(texts, vectors, strict=True)))
                 except (*FAILURES, sqlite3.Error) as error:
-                    logger.warning("EMBEDDINGS_MODEL: no vectors for now: %s", error or "no answer in time")
+                    level = logging.DEBUG if is_told else logging.WARNING
+                    logger.log(level, "EMBEDDINGS_MODEL: no vectors for now: %s", str(error) or "no answer in time")
+                    is_told = True
                     await asyncio.sleep(PAUSE_SECONDS)
                 else:
-                    after = texts[-1].id
+                    after, is_told = texts[-1].id, False
             self.is_complete.set()
             await self._changed.wait()
 
