@@ -47,6 +47,7 @@ _EXAMPLES: tuple[tuple[str, Frame], ...] = (
         Configure(on_new_question="interrupt", inputs={"customer": "4711"}),
     ),
     ("Push-to-talk, and only the guest asks.", Configure(auto_detect=False, speakers=["guest"])),
+    ("Answers in German, and short ones.", Configure(answer_language="de", answer_style="short")),
     ("Show that the client is there.", Keepalive(id="k-1")),
     ("The first frame.", Ack(session_id=_SESSION, seq=1, message="connected", protocol="1")),
     ("A final was taken.", Ack(session_id=_SESSION, seq=4, received_type="asr_chunk", is_final=True, id="m-12")),
