@@ -36,6 +36,7 @@ from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
 from app.services.proxies import proxy_for
+from app.services.sharing import Shared
 from app.services.trust import check_exporter
 from app.services.waiting import beside
 from app.sessions.accounts import Accounts
@@ -62,9 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         logs.configure(settings)
         sessions = Sessions(settings)
         async with AsyncExitStack() as stack:
-            provider = await stack.enter_async_context(open_provider())
+            shared = await stack.enter_async_context(Shared())
+            provider = await stack.enter_async_context(open_provider(shared))
             _warn(settings, gate)
-            accounts = await stack.enter_async_context(Accounts(settings, provider, metrics))
+            accounts = await stack.enter_async_context(Accounts(settings, provider, shared, metrics))
             probe = _make_probe(settings, provider)
             if probe is not None:
                 await stack.enter_async_context(beside(probe.run()))

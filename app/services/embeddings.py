@@ -40,7 +40,7 @@ class _Refused(Exception):
         self.status = status
 
 
-FAILURES = (*BROKEN, TimeoutError, _Refused)
+FAILURES = (*BROKEN, TimeoutError, sqlite3.Error, _Refused)
 
 
 class Embeddings:
@@ -64,15 +64,15 @@ class Embeddings:
     async def ranked(self, question: str, quotes: list[Quote]) -> list[Quote]:
         """The same, those first that are near to the question by words or by meaning, or by both."""
         ids = [quote.passage.id for quote in quotes]
-        if not await self._folder.run(partial(self._vectors.has_any, ids)):
-            return quotes
         try:
+            if not await self._folder.run(partial(self._vectors.has_any, ids)):
+                return quotes
             async with asyncio.timeout(QUESTION_SECONDS):
                 (vector,) = await self._ask([question])
+            near = await self._folder.run(partial(self._vectors.nearness, ids, vector))
         except FAILURES as error:
             logger.info("ranked by words alone: %s", str(error) or "no vector in time")
             return quotes
-        near = await self._folder.run(partial(self._vectors.nearness, ids, vector))
         by_meaning = sorted(near, key=lambda id_: -near[id_])
         places = {id_: place for place, id_ in enumerate(by_meaning)}
         worth = {id_: 1 / (PLACE + place) + 1 / (PLACE + places.get(id_, len(ids))) for place, id_ in enumerate(ids)}
@@ -86,19 +86,19 @@ class Embeddings:
             self._changed.clear()
             self.is_complete.clear()
             after = 0
-            while texts := await self._folder.run(partial(self._vectors.missing, after, PASSAGES)):
-                try:
+            try:
+                while texts := await self._folder.run(partial(self._vectors.missing, after, PASSAGES)):
                     vectors = await self._made(texts)
                     await self._folder.run(partial(self._vectors.keep, zip(texts, vectors, strict=True)))
-                except (*FAILURES, sqlite3.Error) as error:
-                    level = logging.DEBUG if is_told else logging.WARNING
-                    logger.log(level, "EMBEDDINGS_MODEL: no vectors for now: %s", str(error) or "no answer in time")
-                    is_told = True
-                    await asyncio.sleep(PAUSE_SECONDS)
-                else:
                     after, is_told = texts[-1].id, False
-            self.is_complete.set()
-            await self._changed.wait()
+            except FAILURES as error:
+                level = logging.DEBUG if is_told else logging.WARNING
+                logger.log(level, "EMBEDDINGS_MODEL: no vectors for now: %s", str(error) or "no answer in time")
+                is_told = True
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                self.is_complete.set()
+                await self._changed.wait()
 
     async def _made(self, texts: Sequence[Text]) -> list[Sequence[float]]:
         told = [f"{text.title}\n{text.text}" for text in texts]

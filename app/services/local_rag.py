@@ -6,8 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,6 +23,7 @@ from app.services.local.quotes import Quote, Wanted, find_quotes
 from app.services.local.terms import has_han
 from app.services.local.vectors import Vectors
 from app.services.rag import Offers
+from app.services.sharing import Shared
 
 Some = TypeVar("Some")
 
@@ -95,35 +95,16 @@ class LocalRag:
             raise RagUnavailable(f"the index cannot be searched: {error}") from error
 
 
-@dataclass(slots=True)
-class _Opened:
-    rag: LocalRag
-    stack: AsyncExitStack
-    users: int = 0
-
-
-# A folder is read once, whoever answers from it: a fallback, or tenants with models of their own.
-_opened: dict[tuple[object, ...], _Opened] = {}
-
-
 @asynccontextmanager
-async def open_local(settings: Settings) -> AsyncIterator[LocalRag]:
+async def open_local(settings: Settings, shared: Shared | None = None) -> AsyncIterator[LocalRag]:
     """Answer from `knowledge_dir`, else `docs`, which is read meanwhile. Raises `StartError` if that is no folder."""
     folder = settings.knowledge_dir or OWN_DOCS
-    how = (settings.knowledge_index, settings.knowledge_refresh_seconds, settings.nothing_found)
-    key = (asyncio.get_running_loop(), folder, *how)
-    if key not in _opened:
-        stack = AsyncExitStack()
-        _opened[key] = _Opened(await stack.enter_async_context(_open_folder(settings, folder)), stack)
-    opened = _opened[key]
-    opened.users += 1
-    try:
-        yield opened.rag
-    finally:
-        opened.users -= 1
-        if not opened.users:
-            del _opened[key]
-            await opened.stack.aclose()
+    open_folder = partial(_open_folder, settings, folder)
+    if shared is not None:
+        yield await shared.once(folder, open_folder)
+        return
+    async with open_folder() as rag:
+        yield rag
 
 
 @asynccontextmanager

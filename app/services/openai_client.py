@@ -33,6 +33,7 @@ from app.services.local.quotes import LIMITS, Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
 from app.services.rag import Offers
+from app.services.sharing import Shared
 from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from app.services.transport import StaleConnection
 from app.services.upstream import (
@@ -66,10 +67,11 @@ STYLES: dict[AnswerStyle, str] = {
 
 
 @asynccontextmanager
-async def open_openai(settings: Settings) -> AsyncIterator[OpenAiClient]:
+async def open_openai(settings: Settings, shared: Shared | None = None) -> AsyncIterator[OpenAiClient]:
     """Open the client, and the index of `knowledge_dir` if that is set. Raises `StartError` if that is no folder."""
     async with AsyncExitStack() as stack:
-        folder = None if settings.knowledge_dir is None else await stack.enter_async_context(open_local(settings))
+        has_folder = settings.knowledge_dir is not None
+        folder = await stack.enter_async_context(open_local(settings, shared)) if has_folder else None
         http = await stack.enter_async_context(
             http_client(settings.openai_url, settings.max_running_queries + SPARE_CONNECTIONS)
         )

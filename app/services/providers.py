@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from app.config import Settings
+from app.config import READING, Settings
 from app.errors import StartError
 from app.services.breaker import Breaker
 from app.services.guarded import GuardedProvider
 from app.services.rag import Offers, RagProvider
+from app.services.sharing import Shared
 from app.services.trust import trusted
 
-Open = Callable[[], AbstractAsyncContextManager[RagProvider]]
+Open = Callable[[Shared], AbstractAsyncContextManager[RagProvider]]
 
 
 class House(NamedTuple):
@@ -31,23 +32,24 @@ HOUSE = {
 }
 
 
-def load_provider(settings: Settings) -> Callable[[], AbstractAsyncContextManager[GuardedProvider]]:
+def load_provider(settings: Settings) -> Callable[[Shared], AbstractAsyncContextManager[GuardedProvider]]:
     """Import the factories of `RAG_PROVIDER` and `FALLBACK_PROVIDER`; both are opened when the service starts.
 
-    A factory takes the settings and returns a provider, or an async context manager of one. Raises `StartError` when
-    there is no such factory, or no way to Dify, now, or when it fails, once it is opened.
+    What they open for others, too, is held by the `Shared` that they are opened with. A factory takes the settings and
+    returns a provider, or an async context manager of one. Raises `StartError` when there is no such factory, or no way
+    to Dify, now, or when it fails, once it is opened.
     """
     open_first = _load("RAG_PROVIDER", settings.rag_provider, settings)
     fallback_name = settings.fallback_provider
     open_fallback = _load("FALLBACK_PROVIDER", fallback_name, settings) if fallback_name else None
 
     @asynccontextmanager
-    async def open_both() -> AsyncIterator[GuardedProvider]:
+    async def open_both(shared: Shared) -> AsyncIterator[GuardedProvider]:
         async with AsyncExitStack() as stack:
             yield GuardedProvider(
-                await stack.enter_async_context(open_first()),
+                await stack.enter_async_context(open_first(shared)),
                 Breaker(settings.breaker_failures, settings.breaker_seconds),
-                await stack.enter_async_context(open_fallback()) if open_fallback else None,
+                await stack.enter_async_context(open_fallback(shared)) if open_fallback else None,
                 name=settings.rag_provider,
                 fallback_name=fallback_name or "",
             )
@@ -74,10 +76,10 @@ def _load(setting: str, provider: str, settings: Settings) -> Open:
         raise StartError(setting, f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
 
     @asynccontextmanager
-    async def open_provider() -> AsyncIterator[RagProvider]:
+    async def open_provider(shared: Shared) -> AsyncIterator[RagProvider]:
         async with AsyncExitStack() as stack:
             try:
-                made = factory(settings)
+                made = factory(settings, shared) if provider in READING else factory(settings)
                 is_open = not isinstance(made, AbstractAsyncContextManager)
                 opened = made if is_open else await stack.enter_async_context(made)
                 if not hasattr(opened, "query") or not isinstance(getattr(opened, "offers", None), Offers):

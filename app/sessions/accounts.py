@@ -13,6 +13,7 @@ from app.observability.metrics import Metrics
 from app.observability.session_metrics import AccountMetrics
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
+from app.services.sharing import Shared
 from app.sessions.limits import Slots, TokenBucket
 
 
@@ -39,8 +40,9 @@ class Account:
 class Accounts:
     """The accounts of this process, opened when first needed, all closed in the end."""
 
-    def __init__(self, settings: Settings, provider: GuardedProvider, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, provider: GuardedProvider, shared: Shared, metrics: Metrics) -> None:
         self._settings = settings
+        self._shared = shared
         self._metrics = metrics
         self._service = Account(None, provider, AccountMetrics(metrics, provider.name, None))
         self._accounts: dict[str, Account] = {}
@@ -98,6 +100,6 @@ class Accounts:
         folder = settings.knowledge_dir if {settings.rag_provider, settings.fallback_provider} & READING else None
         changed = settings.model_copy(update={"fallback_provider": None, "knowledge_dir": folder, **own})
         # Opened for the life of the process: sessions that began before a change still use the former one.
-        provider = await self._opened.enter_async_context(load_provider(changed)())
+        provider = await self._opened.enter_async_context(load_provider(changed)(self._shared))
         is_like_it = settings.fallback_provider == own["rag_provider"]
         return provider if is_like_it else provider.with_fallback_of(self._service.provider)

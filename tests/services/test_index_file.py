@@ -92,8 +92,7 @@ def test_what_was_not_finished_is_not_there_afterwards(folder: Path, tmp_path: P
 
 
 async def test_a_file_that_is_in_use_is_left_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    other = settings.model_copy(update={"nothing_found": "silent"})  # in one process an index is shared with its like
-    async with indexed(settings), indexed(other) as second:
+    async with indexed(settings), indexed(settings) as second:
         assert (await ask(second, "where is the lantern"))[1]
     (line,) = messages(caplog, logging.WARNING)
     assert line.startswith(f"KNOWLEDGE_INDEX: {settings.knowledge_index} is in use by another process")

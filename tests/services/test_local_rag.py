@@ -23,6 +23,7 @@ from app.services.local.quotes import find_quotes
 from app.services.local.unreadable import MAX_BYTES
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH, NOTHING_THERE, NOTHING_THERE_ZH, open_local
 from app.services.rag import RagProvider
+from app.services.sharing import Shared
 from tests.benchmarks.answers import OWN, SETS, TALK, QuestionSet, line_of, measure, row
 from tests.service import ROOT, indexed, make_settings
 
@@ -469,15 +470,14 @@ def test_any_speech_is_answered_with_scores_between_0_and_1(index: Knowledge, sa
     assert all(0 < quote.score <= 1 for quote in find_quotes(index, said))
 
 
-async def test_a_folder_is_read_once_however_many_answer_from_it(folder: Path) -> None:
+async def test_a_folder_is_read_once_for_all_providers_of_a_service(folder: Path) -> None:
     settings = make_settings(rag_provider="local", knowledge_dir=folder)
-    async with open_local(settings) as first:
-        async with open_local(settings) as second:
+    async with Shared() as shared:
+        async with open_local(settings, shared) as first, open_local(settings, shared) as second:
             assert second is first
-        async with open_local(
-            make_settings(rag_provider="local", knowledge_dir=folder, nothing_found="silent")
-        ) as third:
-            assert third is not first
-        assert [event async for event in first.query(Question("When does it open?", "u"))]  # it goes on
-    async with open_local(settings) as again:
-        assert again is not first
+        async with open_local(settings, shared) as again, open_local(settings) as other:
+            assert again is first
+            assert other is not first
+        assert [event async for event in first.query(Question("When does it open?", "u"))]  # it is still open
+    with pytest.raises(RagUnavailable):
+        await anext(first.query(Question("When does it open?", "u")))
