@@ -306,6 +306,8 @@ class Settings(Address):
             raise ValueError(f"KNOWLEDGE_DIR: {folder} is not a folder")
         if "openai" in providers and self.openai_base_url is None:
             raise ValueError("OPENAI_BASE_URL: openai needs it")
+        if self.talk_input and not self.talk_chars:
+            raise ValueError("TALK_INPUT: needs TALK_CHARS, or there is nothing to send")
         if self.embeddings_model and ("openai" not in providers or self.knowledge_dir is None):
             raise ValueError("EMBEDDINGS_MODEL: needs the provider openai and KNOWLEDGE_DIR")
         if self.rag_provider == self.fallback_provider:

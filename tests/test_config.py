@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,3 +234,21 @@ def test_an_openai_compatible_server_has_an_address_and_what_else_it_takes(monke
     settings = Settings(_env_file=None)
     assert (settings.openai_url, settings.openai_extra_body) == ("http://127.0.0.1:8080/v1", {"max_tokens": 5})
     assert settings.knowledge_dir is None
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"embeddings_model": "small"}, "EMBEDDINGS_MODEL: needs the provider openai and KNOWLEDGE_DIR"),
+        (
+            {"embeddings_model": "small", "rag_provider": "openai", "openai_base_url": "http://127.0.0.1:8080/v1"},
+            "EMBEDDINGS_MODEL: needs the provider openai and KNOWLEDGE_DIR",
+        ),
+        ({"talk_input": "meeting"}, "TALK_INPUT: needs TALK_CHARS"),
+        ({"talk_chars": 32_001}, "less than or equal to 32000"),
+        ({"talk_chars": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_what_would_have_no_effect_or_no_bound_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Settings(_env_file=None, **values)
