@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from app.config import Settings
 from tests.client import PATIENCE, Client
-from tests.service import Service, make_settings, serve
+from tests.service import ROOT, Service, make_settings, serve
 from tests.standin.dify import StandInDify
 
 Serve = Callable[..., Awaitable[Service]]
@@ -51,6 +51,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*Settings.model_fields, "http_proxy", "https_proxy", "all_proxy", "no_proxy"]:
         monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def from_docs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The settings of who answers from this project's own docs, which are read only once."""
+    index = tmp_path_factory.mktemp("docs") / "index"
+    return {"rag_provider": "local", "knowledge_dir": ROOT / "docs", "knowledge_index": index}
 
 
 @pytest.fixture

@@ -146,8 +146,8 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.slow
-async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+async def test_the_python_of_the_readme_prints_an_answer(start: Serve, from_docs: dict[str, Any]) -> None:
+    service = await start(**from_docs)
     (code,) = blocks("python", ROOT / "README.md")
     assert "ws://127.0.0.1:8000/ws/realtime-asr" in code
     printed = await run(
@@ -158,8 +158,8 @@ async def test_the_python_of_the_readme_prints_an_answer(start: Serve) -> None:
 
 
 @pytest.mark.slow
-async def test_the_python_of_the_frontend_page_prints_an_answer(start: Serve) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+async def test_the_python_of_the_frontend_page_prints_an_answer(start: Serve, from_docs: dict[str, Any]) -> None:
+    service = await start(**from_docs)
     (code,) = blocks("python", DOCS / "frontend.md")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     assert "ws://127.0.0.1:8000/ws/realtime-asr" in code
@@ -226,8 +226,8 @@ async def replay(exchange: str, client: Client, go_on: asyncio.Event) -> None:
             go_on.set()
 
 
-async def test_the_exchange_of_the_readme_is_what_happens(start: Serve) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+async def test_the_exchange_of_the_readme_is_what_happens(start: Serve, from_docs: dict[str, Any]) -> None:
+    service = await start(**from_docs)
     (exchange,) = (block for block in blocks("text", ROOT / "README.md") if block.startswith("<"))
     async with service.connect() as client:
         await replay(exchange, client, asyncio.Event())
@@ -615,8 +615,10 @@ async def test_the_client_that_the_docs_recommend_to_providers_works(dify: Stand
         ("端口怎么改", "zh.md", "PORT"),
     ],
 )
-async def test_the_docs_answer_what_a_newcomer_asks(question: str, source: str, fragment: str) -> None:
-    async with indexed(make_settings(rag_provider="local", knowledge_dir=DOCS)) as rag:
+async def test_the_docs_answer_what_a_newcomer_asks(
+    question: str, source: str, fragment: str, from_docs: dict[str, Any]
+) -> None:
+    async with indexed(make_settings(**from_docs)) as rag:
         events = [event async for event in rag.query(Question(question, user="newcomer"))]
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     first, _, place = text.partition("\n\n— ")
@@ -651,8 +653,10 @@ def first_quote(frames: list[Frame]) -> str:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_every_question_of_a_recording_gets_its_answer(start: Serve, language: str) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+async def test_every_question_of_a_recording_gets_its_answer(
+    start: Serve, language: str, from_docs: dict[str, Any]
+) -> None:
+    service = await start(**from_docs)
     talk = read(ROOT / "app" / "static" / "transcripts" / f"{language}.jsonl").splitlines()
     asked = []
     async with service.connect() as client:
@@ -676,8 +680,10 @@ def sentences_to_try() -> list[str]:
 
 
 @pytest.mark.parametrize("said", sentences_to_try())
-async def test_what_a_newcomer_is_told_to_say_gets_its_answer(start: Serve, said: str) -> None:
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+async def test_what_a_newcomer_is_told_to_say_gets_its_answer(
+    start: Serve, said: str, from_docs: dict[str, Any]
+) -> None:
+    service = await start(**from_docs)
     async with service.connect() as client:
         await client.say("Good morning everybody.")
         assert (await client.until(type="status"))[-1]["reason"] == "not_a_question"

@@ -1496,6 +1496,7 @@ def check_wherever_cut(recording: Recording) -> None:
 
 
 @pytest.mark.no_cover  # a cut at every byte: others reach the same lines
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_an_invented_stream_is_heard_wherever_it_is_cut(name: str) -> None:
     check_wherever_cut(OWN[name])

@@ -20,6 +20,8 @@ from tests.service import indexed, make_settings
 from tests.services.test_indexer import found, until
 from tests.services.test_local_rag import ask, messages, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -22,6 +22,8 @@ from tests.conftest import Gate
 from tests.service import indexed, make_settings
 from tests.services.test_local_rag import ask, messages, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def knowledge() -> Iterator[Knowledge]:

@@ -15,6 +15,8 @@ from app.services.local.reading import Reader
 from app.services.local.unreadable import MAX_BYTES, Unreadable
 from tests.services.test_formats import docx, pdf
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
