@@ -96,25 +96,31 @@ def serve() -> None:
     allow_many_files()
     # Imported here: the tools start without the service. Nothing of what is loaded is garbage: a third less to do.
     gc.disable()
-    from app.lifecycle.server import make_server
-    from app.main import build_app
+    from app.lifecycle.server import keep_what_is_loaded, make_server
 
     settings = load_settings()
+    if settings.workers > 1:
+        from app.lifecycle import workers
+
+        sys.exit(workers.run(settings, _listening(settings)))
+    from app.main import build_app
+
     server = make_server(build_app(settings), settings)
-    try:
-        sockets = open_sockets(settings)
-    except StartError as error:
-        refuse_to_start(str(error))
-    # What is loaded by now stays: the collector need not look at it again, nor look that often.
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    gc.enable()
+    sockets = _listening(settings)
+    keep_what_is_loaded()
     try:
         server.run(sockets)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as a shell expects it
     if not server.started:
         sys.exit(3)
+
+
+def _listening(settings: Settings) -> list[socket.socket]:
+    try:
+        return open_sockets(settings)
+    except StartError as error:
+        refuse_to_start(str(error))
 
 
 if __name__ == "__main__":

@@ -117,6 +117,8 @@ class Address(BaseSettings):
 class Settings(Address):
     """Every setting, as an environment variable or a line of `.env` (the environment wins)."""
 
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve at the port, with python -m app.")
+
     app_title: str = Field("Realtime RAG", description="Title of the console and the API pages.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged. DEBUG shows spoken text."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -394,21 +395,43 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             for listener in server.sockets:
-                host, self.port = listener.getsockname()[:2]
-                name = reachable(host)
-                logger.info("Open http://%s:%d/ in a browser", name, self.port)
-                url = f"ws://{name}:{self.port}{self._ws_path}"
-                logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
+                self.port = announce(listener, self._ws_path)
         self.is_listening.set()
 
 
+def announce(listener: socket.socket, ws_path: str) -> int:
+    """Say where the console and the WebSocket are; return the port."""
+    host, port = listener.getsockname()[:2]
+    name = reachable(host)
+    logger.info("Open http://%s:%d/ in a browser", name, port)
+    url = f"ws://{name}:{port}{ws_path}"
+    logger.info("Connect to %s and send %s", url, TRY, extra={"url": url})
+    return int(port)
+
+
+def forwarded(app: ASGIApp) -> Forwarded:
+    """The application behind the proxies that `FORWARDED_ALLOW_IPS` trusts."""
+    return Forwarded(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))
+
+
+def keep_what_is_loaded() -> None:
+    """What is loaded by now stays: the collector need not look at it again, nor look that often."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
+
+
 def make_server(app: ASGIApp, settings: Settings) -> Server:
-    config = uvicorn.Config(
-        Forwarded(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
+    return Server(make_config(forwarded(app), settings), settings.ws_path)
+
+
+def make_config(app: ASGIApp | str, settings: Settings, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         proxy_headers=False,  # `Forwarded` reads them
         host=settings.host,
         port=settings.port,
-        workers=1,  # whatever WEB_CONCURRENCY says, which uvicorn would read
+        workers=settings.workers,  # whatever WEB_CONCURRENCY says, which uvicorn would read
         lifespan="on",
         log_config=None,
         http=Http,
@@ -419,5 +442,5 @@ def make_server(app: ASGIApp, settings: Settings) -> Server:
         # Small frames do not shrink, and every connection would hold its compressor's memory.
         ws_per_message_deflate=False,
         server_header=False,
+        **more,
     )
-    return Server(config, settings.ws_path)

@@ -19,6 +19,7 @@ from app.lifecycle.signals import REPEAT_SECONDS
 from tests.client import Client
 from tests.lifecycle.test_process import PATIENCE, Process, started
 from tests.rules import text_of
+from tests.scrape import scrape
 from tests.service import Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, wait
@@ -27,9 +28,11 @@ pytestmark = pytest.mark.slow
 
 APP = ("-m", "app")
 UVICORN = ("-m", "uvicorn", "app.main:app", "--port", "0")
-WORKERS = (*UVICORN, "--workers", "2")
+UVICORN_WORKERS = (*UVICORN, "--workers", "2")
+WORKERS = ("-m", "app", "serve")  # with the setting of this name
 
 every_entry = pytest.mark.parametrize("command", [APP, UVICORN, WORKERS], ids=["app", "uvicorn", "workers"])
+several_workers = pytest.mark.parametrize("command", [WORKERS, UVICORN_WORKERS], ids=["app", "uvicorn"])
 
 CLIENTS = 20
 
@@ -69,6 +72,12 @@ class Running:
     def log(self) -> str:
         return "".join(self.process.lines)
 
+    def workers(self) -> list[int]:
+        """Their process ids."""
+        found = re.findall(r"Started server process \[(\d+)\]", self.log)
+        assert len(found) == self._workers
+        return [int(number) for number in found]
+
 
 async def answered(http: httpx.AsyncClient, url: str) -> httpx.Response:
     """Ask until there is an answer: a worker may begin or, without clients, end just as it is asked."""
@@ -81,12 +90,14 @@ async def answered(http: httpx.AsyncClient, url: str) -> httpx.Response:
 @asynccontextmanager
 async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, **more: str) -> AsyncIterator[Running]:
     settings = {"PORT": "0", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url, **more}
+    if command == WORKERS:
+        settings["WORKERS"] = "2"
     async with started(*command, cwd=tmp_path, **settings) as process, AsyncExitStack() as clients:
-        line = await process.read_until("Connect to" if command == APP else "Uvicorn running")
+        line = await process.read_until("Uvicorn running" if command[1] == "uvicorn" else "Connect to")
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found is not None
-        workers = 2 if command == WORKERS else 1
-        if command == WORKERS:  # only they listen
+        workers = 2 if command in {WORKERS, UVICORN_WORKERS} else 1
+        if workers > 1:  # only they serve
             for _ in range(workers):
                 await process.read_until("Application startup complete")
         service = Service(int(found[1]))
@@ -104,8 +115,13 @@ async def close_of(client: Client) -> tuple[str, str | None, int | None]:
 GOODBYE = ("closed", "draining", 1012)
 
 
-@every_entry
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        *((command, number) for command in (APP, UVICORN, WORKERS) for number in (signal.SIGTERM, signal.SIGINT)),
+        (UVICORN_WORKERS, signal.SIGTERM),
+    ],
+)
 async def test_no_running_answer_is_lost(
     dify: StandInDify, tmp_path: Path, command: tuple[str, ...], number: signal.Signals
 ) -> None:
@@ -178,11 +194,14 @@ async def test_a_second_signal_means_now(
         assert await process.exit_status() == 0
 
 
-async def test_a_second_signal_means_now_to_several_workers_too(dify: StandInDify, tmp_path: Path) -> None:
+@several_workers
+async def test_a_second_signal_means_now_to_several_workers_too(
+    dify: StandInDify, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     """As Ctrl-C sends it, to all of them; uvicorn's supervisor passes only the first one on."""
     dify.default = answer("One", hang())
-    async with running(WORKERS, dify, tmp_path, DRAIN_SECONDS="600") as process:
-        workers = [int(number) for number in re.findall(r"Started server process \[(\d+)\]", process.log)]
+    async with running(command, dify, tmp_path, DRAIN_SECONDS="600") as process:
+        workers = process.workers()
         clients = await asyncio.gather(*(process.asking() for _ in range(CLIENTS)))
         for worker in workers:
             os.kill(worker, signal.SIGINT)
@@ -277,3 +296,32 @@ async def test_a_session_parked_in_one_process_is_not_known_in_another_and_still
         assert text_of(client.frames) == "One two."
         health = await second.service.health()
         assert (health["sessions"], health["parked"]) == (0, 0)
+
+
+async def test_workers_count_together_read_their_files_again_and_are_replaced(
+    dify: StandInDify, tmp_path: Path
+) -> None:
+    async with running(WORKERS, dify, tmp_path) as process:
+        assert "WORKERS=2" in process.log
+        workers = process.workers()
+        clients = [await process.connect() for _ in range(8)]
+        async with asyncio.timeout(PATIENCE):
+            while (page := await scrape(process.service)).get("sessions_open") != len(clients):
+                pass  # nothing tells when the other one has counted
+        assert page.get("ready_processes") == 2
+        process.signal(signal.SIGHUP)
+        for _ in workers:
+            await process.process.read_until("read again")
+        assert [await client.ask("What is RAG?") for client in clients]  # nobody has lost a session
+        os.kill(workers[0], signal.SIGKILL)
+        await process.process.read_until("Application startup complete")
+        process.signal(signal.SIGTERM)
+        assert await process.exit_status() == 0
+
+
+async def test_workers_that_cannot_start_end_with_one_line_each(tmp_path: Path) -> None:
+    async with started("-m", "app", cwd=tmp_path, PORT="0", WORKERS="2", RAG_PROVIDER="no.such:one") as process:
+        assert await process.rest() == 2
+    log = "".join(process.lines)
+    assert "RAG_PROVIDER: no.such:one cannot be loaded" in log
+    assert "Traceback" not in log
