@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -25,6 +26,7 @@ from app.identity import Gate
 from app.identity.hosts import KnownHosts
 from app.lifecycle.probe import Probe
 from app.lifecycle.readiness import Readiness
+from app.lifecycle.server import Forwarded, forwarded, keep_what_is_loaded
 from app.lifecycle.signals import drained_on_signal, reloaded_on_signal
 from app.observability import logs
 from app.observability.gauges import Gauges
@@ -137,6 +139,16 @@ def build_app(settings: Settings) -> FastAPI:
             give_up_the_start(str(error))
 
     app.router.lifespan_context = lifespan
+    return app
+
+
+def make_worker() -> Forwarded:
+    """The application of one of several processes, whose supervisor gives it the socket."""
+    gc.disable()
+    settings = load_settings()
+    logs.configure(settings)
+    app = forwarded(build_app(settings))
+    keep_what_is_loaded()
     return app
 
 

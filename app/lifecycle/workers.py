@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import shutil
@@ -11,18 +10,17 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.config import Settings, load_settings
-from app.lifecycle.server import announce, forwarded, keep_what_is_loaded, make_config
+from app.config import Settings
+from app.lifecycle.server import announce, make_config
 from app.observability import logs
 
 logger = logging.getLogger("app")
 
-FACTORY = "app.lifecycle.workers:make_app"
+FACTORY = "app.main:make_worker"
 
 
 class Supervisor(Multiprocess):
@@ -33,18 +31,6 @@ class Supervisor(Multiprocess):
             if process.pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGHUP)
-
-
-def make_app() -> Any:
-    """The application of one worker."""
-    from app.main import build_app
-
-    gc.disable()
-    settings = load_settings()
-    logs.configure(settings)
-    app = forwarded(build_app(settings))
-    keep_what_is_loaded()
-    return app
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> int:
