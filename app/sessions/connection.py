@@ -154,8 +154,7 @@ class Connection:
             texts = [log.frames[at - log.first] for at in range(position, log.end)]
             if not self._direct.write(texts):
                 return False
-            self._read += sum(map(sys.getsizeof, texts))
-            self.position = log.end
+            self.position, self._read = log.end, log.written
         return True
 
     async def flush(self, *, waits: bool = True) -> bool:
