@@ -34,6 +34,9 @@ LONGEST = ["fault_matrix", "console", "end_of_process", "start", "in_small", "sh
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    for item in items:
+        if item.get_closest_marker("hypothesis"):
+            item.add_marker("no_cover")  # examples that are written down reach the same lines, once
 
 
 # What is collected stays until the end: to look at it again and again took a third of the time.
