@@ -23,6 +23,8 @@ from tests.standin.exchange import Exchange
 from tests.standin.openai import StandInOpenAi, refusal
 from tests.standin.scripts import hang
 
+pytestmark = pytest.mark.slow
+
 ASKED = "How much money does the pump cost?"
 WORDS, MEANING = "The pump does cost much oil.", "One pump is forty euros."
 

@@ -27,6 +27,8 @@ from app.services.sharing import Shared
 from tests.benchmarks.answers import OWN, SETS, TALK, QuestionSet, line_of, measure, row
 from tests.service import ROOT, indexed, make_settings
 
+pytestmark = pytest.mark.slow
+
 HANDBOOK = """\
 ---
 title: zeppelin
