@@ -16,7 +16,7 @@ session_id: ContextVar[str | None] = ContextVar("session_id", default=None)
 query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 
 # Below WARNING these tell of every request or connection, with addresses and paths, and no session.
-CHATTY = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "watchfiles")
+CHATTY = ("httpx", "httpcore", "asyncio", "websockets", "watchfiles")
 
 # What uvicorn 0.54 logs, though only clients are to blame: a handshake that was refused with a status of its own, text
 # that is not UTF-8, a request that is none.

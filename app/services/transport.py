@@ -1,25 +1,21 @@
-"""The HTTP transport of the service: httpx over aiohttp's connections, with its failures told apart."""
+"""The HTTP transport of the service below httpx: own connections to one server, or httpx's own through a proxy."""
 
 from __future__ import annotations
 
-import base64
+import ssl
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from app.services.dialing import describe, dial
+from app.services.lines import Line, message_of
+from app.services.pool import IDLE_SECONDS, Pool
 from app.services.proxies import proxy_for
 from app.services.trust import trusted
 
-# Of a response's head: the bytes of its first line and of each header, and how many headers. Gateways and single
-# sign-on add cookies and policies beyond the 8 kB and 128 that aiohttp takes by itself.
-MAX_HEADER_BYTES = 64 * 1024
-MAX_HEADERS = 1000
-
-_is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
-_is_queued: ContextVar[bool] = ContextVar("is_queued", default=False)
+_PORTS = {"http": 80, "https": 443}
 
 is_sent: ContextVar[bool] = ContextVar("is_sent", default=False)
 """Whether the request of this context has left, so that it may be answered though nobody waits."""
@@ -29,102 +25,126 @@ class StaleConnection(httpx.RemoteProtocolError):
     """A connection kept alive from before broke before a byte of the response came."""
 
 
-async def _note_reuse(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
-    _is_reused.set(True)
+class Transport(httpx.AsyncBaseTransport):
+    """HTTP/1.1 to the server of `base_url` with at most `connections`; each failure has the class that tells it apart.
 
-
-async def _note_queue(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
-    _is_queued.set(True)
-
-
-async def _note_turn(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
-    _is_queued.set(False)
-
-
-async def _note_sent(_session: aiohttp.ClientSession, _context: object, _params: object) -> None:
-    is_sent.set(True)
-
-
-class Transport(AiohttpTransport):
-    """`AiohttpTransport` with at most `connections`, raising the httpx exception that tells what happened.
-
-    httpx-aiohttp 0.2 reports a refused connection, a reset and a server that hangs up alike, as `ConnectTimeout`; a
-    client that may only repeat what never reached the server has to know. What it says names the host, never a path or
-    a password. The proxy is that of the environment for `base_url`, not by aiohttp's `trust_env`, which
-    reads ~/.netrc in a thread at every request. Raises `StartError` for a proxy that cannot be used.
+    A client that may only repeat what never reached the server has to know. What is said names the host, never a path,
+    a header or a password. Nothing is repeated here. Raises `StartError` for a proxy that cannot be used.
     """
 
     def __init__(self, base_url: str, connections: int = 100) -> None:
-        super().__init__(verify=trusted(), client=self._open_session, proxy=_with_credentials(proxy_for(base_url)))
-        self._connections = connections
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        trace.on_connection_queued_start.append(_note_queue)
-        trace.on_connection_queued_end.append(_note_turn)
-        trace.on_request_headers_sent.append(_note_sent)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self.ssl_context),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[trace],
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
-        )
+        url = httpx.URL(base_url)
+        self._origin = _origin(url)
+        context, proxy = trusted(), proxy_for(base_url)
+        self._by_proxy = None if proxy is None else _ByProxy(proxy, context, connections)
+        scheme, host, port = self._origin
+        self._pool = Pool(partial(dial, host, port, context if scheme == "https" else None), connections)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        _is_reused.set(False)
-        _is_queued.set(False)
         is_sent.set(False)
+        if self._by_proxy is not None:
+            return await self._by_proxy.handle_async_request(request)
+        if _origin(request.url) != self._origin:
+            raise httpx.LocalProtocolError("this transport asks {}://{}:{} only".format(*self._origin))
+        message = await message_of(request)
+        timeout: dict[str, float | None] = request.extensions.get("timeout", {})
+        line = await self._pool.take(timeout.get("connect"), timeout.get("pool"))
         try:
-            return await super().handle_async_request(request)
-        except httpx.TransportError as error:
-            raise self._translate(error.__cause__, str(error)) from error
-        except aiohttp.ClientError as error:
-            raise self._translate(error, str(error)) from error
+            line.send(message, has_body=request.method != "HEAD")
+            is_sent.set(True)
+            await line.head(timeout.get("read"))
+        except BaseException as error:
+            line.abort()
+            if isinstance(error, httpx.RemoteProtocolError) and line.is_reused and not line.has_heard:
+                raise StaleConnection(str(error)) from error
+            raise
+        stream = _Body(line, self._pool, timeout.get("read"))
+        return httpx.Response(
+            line.status, headers=line.headers, stream=stream, extensions={"reason_phrase": line.reason}
+        )
 
-    def _translate(self, cause: Any, text: str) -> httpx.TransportError:
-        match cause:
-            case aiohttp.ConnectionTimeoutError() if _is_queued.get():
-                return httpx.PoolTimeout(f"all {self._connections} connections are in use")
-            case aiohttp.ConnectionTimeoutError():
-                return httpx.ConnectTimeout(text)
-            case aiohttp.ClientConnectorError():
-                return httpx.ConnectError(describe(cause))
-            # A message that is no text is the beginning of a response.
-            case aiohttp.ServerDisconnectedError(message=str()) | aiohttp.ClientOSError() if _is_reused.get():
-                return StaleConnection(text)
-            case _:
-                return httpx.RemoteProtocolError(text)
+    async def aclose(self) -> None:
+        self._pool.close()
+        if self._by_proxy is not None:
+            await self._by_proxy.aclose()
 
 
-def describe(error: aiohttp.ClientConnectorError) -> str:
-    """Why there is no connection, for whoever reads the log."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"the host name {error.host} cannot be resolved"
-        case aiohttp.ClientConnectorCertificateError():
-            problem = getattr(error.certificate_error, "verify_message", "")
-            return f"the certificate of {error.host} is refused: {problem}"
-        case aiohttp.ClientConnectorSSLError():
-            return f"no TLS with {error.host}: {getattr(error.os_error, 'reason', '')}"
-        case aiohttp.ClientProxyConnectionError():
-            return f"the proxy {error.host}:{error.port} cannot be reached: {_reason(error)}"
-        case _:
-            # Not str(error), which shows the TLS context as an object with an address.
-            return f"{error.host}:{error.port} cannot be reached: {_reason(error)}"
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS.get(url.scheme, 0)
 
 
-def _reason(error: aiohttp.ClientConnectorError) -> str:
-    # Where each address of a host fails in its own way, there is a text and no strerror.
-    return error.os_error.strerror or str(error.os_error)
+class _Body(httpx.AsyncByteStream):
+    """The body of one response; the line goes back to the pool at its end, or when it is closed."""
+
+    # No generator: who was interrupted while reading it may read on.
+
+    def __init__(self, line: Line, pool: Pool, seconds: float | None) -> None:
+        self._line: Line | None = line
+        self._pool = pool
+        self._seconds = seconds
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._line is not None:
+            if piece := await self._line.read(self._seconds):
+                return piece
+            self._give_back()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if (line := self._line) is not None:
+            self._line = None
+            self._pool.give_back(line)
 
 
-def _with_credentials(proxy: httpx.Proxy | None) -> httpx.Proxy | None:
-    if proxy is not None and proxy.auth is not None:
-        # As a header, which aiohttp sends as Proxy-Authorization: its BasicAuth is deprecated.
-        credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
-        proxy.headers["Authorization"] = f"Basic {credentials}"
-        proxy.auth = None
-    return proxy
+class _ByProxy(httpx.AsyncBaseTransport):
+    """httpx's own transport, which knows all that proxies want, with its failures named.
+
+    It does not tell whether a connection was a new one: none is called stale.
+    """
+
+    def __init__(self, proxy: httpx.Proxy, context: ssl.SSLContext, connections: int) -> None:
+        if proxy.url.scheme == "https":
+            proxy = httpx.Proxy(proxy.url, ssl_context=context, auth=proxy.auth, headers=proxy.headers)
+        self._proxy = proxy.url
+        self._connections = connections
+        limits = httpx.Limits(max_connections=connections, keepalive_expiry=IDLE_SECONDS)
+        self._transport = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, limits=limits)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "trace": _note_sent}
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.PoolTimeout as error:
+            raise httpx.PoolTimeout(f"all {self._connections} connections are in use") from error
+        except httpx.ProxyError as error:
+            raise httpx.ProxyError(f"the proxy {self._name} refuses: {error}") from error
+        except httpx.ConnectError as error:
+            raise httpx.ConnectError(self._describe(error, request.url)) from error
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    @property
+    def _name(self) -> str:
+        return f"{self._proxy.host}:{self._proxy.port or _PORTS[self._proxy.scheme]}"
+
+    def _describe(self, error: BaseException, url: httpx.URL) -> str:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__cause__ or reason.__context__
+        if isinstance(reason, ssl.SSLError):
+            return describe(url.host, 0, reason)
+        host, _, port = self._name.rpartition(":")
+        return f"the proxy {describe(host, int(port), reason or error)}"
+
+
+async def _note_sent(name: str, _info: dict[str, Any]) -> None:
+    # Of a request that asks a proxy for a tunnel, too: rather too often than not at all.
+    if name == "http11.send_request_headers.started":
+        is_sent.set(True)
