@@ -91,6 +91,7 @@ def named(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 bodies = st.lists(st.binary(min_size=1, max_size=30), max_size=4)
 plain = st.text("abcXYZ019 ,;=/-", max_size=12).map(lambda text: text.strip().encode())
+blank = st.sampled_from([b"", b" ", b" \t"])
 extras = st.lists(st.tuples(st.sampled_from([b"X-A", b"set-cookie", b"Via"]), plain), max_size=3)
 
 
@@ -100,7 +101,7 @@ def responses(draw: st.DrawFn) -> bytes:
         st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
     )
     head += draw(st.sampled_from([b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 404 \r\n"]))
-    head += b"".join(b"%b:%b%b\r\n" % (name, b" " * draw(st.integers(0, 2)), value) for name, value in draw(extras))
+    head += b"".join(b"%b:%b\r\n" % (name, draw(blank) + value + draw(blank)) for name, value in draw(extras))
     parts = draw(bodies)
     match draw(st.sampled_from(["length", "chunks", "close", "none"])):
         case "length":
