@@ -135,13 +135,14 @@ class _ByProxy(httpx.AsyncBaseTransport):
         return f"{self._proxy.host}:{self._proxy.port or _PORTS[self._proxy.scheme]}"
 
     def _describe(self, error: BaseException, url: httpx.URL) -> str:
-        reason: BaseException | None = error
-        while reason is not None and not isinstance(reason, OSError):
-            reason = reason.__cause__ or reason.__context__
+        reason, below = error, error.__cause__ or error.__context__
+        while below is not None:  # the deepest failure of the system is what happened
+            reason = below if isinstance(below, OSError) else reason
+            below = below.__cause__ or below.__context__
         if isinstance(reason, ssl.SSLError):
             return describe(url.host, 0, reason)
         host, _, port = self._name.rpartition(":")
-        return f"the proxy {describe(host, int(port), reason or error)}"
+        return f"the proxy {describe(host, int(port), reason)}"
 
 
 async def _note_sent(name: str, _info: dict[str, Any]) -> None:

@@ -604,3 +604,42 @@ async def test_nothing_is_left_of_many_questions_with_faults_by_chance() -> None
             writer.close()
         await emptied(client)
     assert outcomes == {"read", "ReadError", "RemoteProtocolError", "StaleConnection"}
+
+
+# Through a proxy
+
+
+@pytest.mark.usefixtures("_trusting")
+@in_both_loops
+async def test_through_a_proxy_it_is_told_whose_fault_it_is() -> None:
+    refusal, tunnel = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"
+    cases: list[tuple[str, tuple[Reply, ...], str | None]] = [
+        ("http://dify.example/", (OK,), None),
+        ("https://dify.example/", (refusal,), r"^the proxy 127\.0\.0\.1:\d+ refuses: 403 Forbidden$"),
+        ("https://dify.example/", (lambda: iter([tunnel, WAIT, OK]),), r"^no TLS with dify\.example: "),
+    ]
+    for url, replies, refused in cases:
+        async with answering(*replies) as proxy:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("ALL_PROXY", proxy.url)
+                transport = Transport(url)
+            async with asyncio.timeout(PATIENCE), httpx.AsyncClient(transport=transport) as client:
+                if refused is None:
+                    assert (await client.get(url)).content == b"ok"
+                    assert is_sent.get()
+                else:
+                    with pytest.raises((httpx.ConnectError, httpx.ProxyError), match=refused):
+                        await client.get(url)
+    with pytest.raises(httpx.ConnectError, match=r"^the proxy 127\.0\.0\.1:\d+ cannot be reached: Connection refused$"):
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get(url)
+
+
+@in_both_loops
+async def test_a_proxy_has_as_many_connections_as_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://dify.example/"
+    async with answering(held) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        async with client_of(url, 1) as client, client.stream("GET", url):
+            with pytest.raises(httpx.PoolTimeout, match=r"^all 1 connections are in use$"):
+                await client.get(url, timeout=httpx.Timeout(None, pool=0.02))
