@@ -20,30 +20,46 @@ HEAD_START_SECONDS = 0.25
 _Address = tuple[int, int, int, str, Any]
 
 
-async def dial(host: str, port: int, context: ssl.SSLContext | None, seconds: float | None) -> Line:
-    """Open a connection, with TLS under that context. Raises `httpx.ConnectError` or `httpx.ConnectTimeout`."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await _dial(host, port, context)
-    except TimeoutError as error:
-        raise httpx.ConnectTimeout(f"no connection to {host}:{port} in {seconds} s") from error
+class Dialer:
+    """Opens connections to one server, with TLS under that context if there is one."""
 
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        self._host = host
+        self._port = port
+        self._context = context
+        self._lookup: asyncio.Future[Any] | None = None
 
-async def _dial(host: str, port: int, context: ssl.SSLContext | None) -> Line:
-    try:
-        addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        sock = await _reach(in_turn(addresses))
-    except (OSError, UnicodeError) as error:
-        raise httpx.ConnectError(describe(host, port, error)) from error
-    line = Line()
-    try:
-        await _begin(line, sock, context, host)
-    except (OSError, ssl.CertificateError) as error:
-        text = describe(host, port, error)
-        if context is not None and not isinstance(error, ssl.SSLError):
-            text = f"no TLS with {host}: {_reason(error)}"
-        raise httpx.ConnectError(text) from error
-    return line
+    async def dial(self, seconds: float | None) -> Line:
+        """Open a connection in that time. Raises `httpx.ConnectError` or `httpx.ConnectTimeout`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._dial()
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"no connection to {self._host}:{self._port} in {seconds} s") from error
+
+    async def _dial(self) -> Line:
+        try:
+            sock = await _reach(in_turn(await self._addresses()))
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(describe(self._host, self._port, error)) from error
+        line = Line()
+        try:
+            await _begin(line, sock, self._context, self._host)
+        except (OSError, ssl.CertificateError) as error:
+            text = describe(self._host, self._port, error)
+            if self._context is not None and not isinstance(error, ssl.SSLError):
+                text = f"no TLS with {self._host}: {_reason(error)}"
+            raise httpx.ConnectError(text) from error
+        return line
+
+    async def _addresses(self) -> list[_Address]:
+        # One lookup for all who wait: it has a thread until it ends, whoever is cancelled, and of those there are few.
+        # Where names are slow, hundreds of questions would wait behind lookups that nobody needs any more.
+        if self._lookup is None or self._lookup.done():
+            loop = asyncio.get_running_loop()
+            self._lookup = asyncio.ensure_future(loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+        addresses: list[_Address] = await asyncio.shield(self._lookup)
+        return addresses
 
 
 async def _begin(line: Line, sock: socket.socket, context: ssl.SSLContext | None, host: str) -> None:

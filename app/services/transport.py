@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ssl
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import httpx
 
-from app.services.dialing import describe, dial
+from app.services.dialing import Dialer, describe
 from app.services.lines import Line, message_of
 from app.services.pool import IDLE_SECONDS, Pool
 from app.services.proxies import proxy_for
@@ -38,7 +37,7 @@ class Transport(httpx.AsyncBaseTransport):
         context, proxy = trusted(), proxy_for(base_url)
         self._by_proxy = None if proxy is None else _ByProxy(proxy, context, connections)
         scheme, host, port = self._origin
-        self._pool = Pool(partial(dial, host, port, context if scheme == "https" else None), connections)
+        self._pool = Pool(Dialer(host, port, context if scheme == "https" else None).dial, connections)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         is_sent.set(False)

@@ -508,6 +508,48 @@ async def test_the_next_address_is_tried_when_one_does_not_answer_or_refuses() -
             await _reach([refusing, refusing])
 
 
+class Resolving(asyncio.SelectorEventLoop):
+    """A loop with a resolver that is slow, and knows no name at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups = 0
+        self.go_on = asyncio.Event()
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        if host != "dify.example":
+            return await super().getaddrinfo(host, port, **options)
+        self.lookups += 1
+        await self.go_on.wait()
+        if self.lookups == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+        return await super().getaddrinfo("127.0.0.1", port, **options)
+
+
+def test_a_name_is_looked_up_once_for_all_who_wait_and_again_when_that_failed() -> None:
+    async def ask_together(loop: Resolving, server: Answering, client: httpx.AsyncClient) -> list[Any]:
+        url = server.url.replace("127.0.0.1", "dify.example")
+        loop.go_on.clear()
+        asking = [asyncio.create_task(client.get(url)) for _ in range(20)]
+        before = loop.lookups
+        await settled(lambda: loop.lookups > before)
+        asking.pop(0).cancel()  # who began it
+        loop.go_on.set()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    async def ask_twice() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Resolving)
+        async with answering(OK) as server, client_of(server.url.replace("127.0.0.1", "dify.example")) as client:
+            told = {str(error) for error in await ask_together(loop, server, client)}
+            assert told == {"the host name dify.example cannot be resolved"}
+            assert [response.content for response in await ask_together(loop, server, client)] == [b"ok"] * 19
+            assert loop.lookups == 2
+
+    with asyncio.Runner(loop_factory=Resolving) as runner:
+        runner.run(ask_twice())
+
+
 def test_families_take_turns_and_the_preferred_one_begins() -> None:
     six, four = (socket.AF_INET6, 1, 6, "", "six"), (socket.AF_INET, 1, 6, "", "four")
     assert in_turn([six, six, six, four]) == [six, four, six, six]
