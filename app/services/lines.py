@@ -19,6 +19,8 @@ MAX_HEADERS = 1000
 MAX_UNREAD_BYTES = 128 * 1024
 PIECE_BYTES = 16 * 1024
 
+_TOO_MUCH = f"more than {MAX_HEAD_BYTES} bytes beside the body"
+
 
 class _State(Enum):
     IDLE = auto()
@@ -160,7 +162,7 @@ class Line(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
             if self._bare > MAX_HEAD_BYTES:
-                raise _Odd("no end of what is no body")
+                raise _Odd(_TOO_MUCH)
         except (HttpParserError, _Odd) as error:
             odd = error.__context__ if isinstance(error.__context__, _Odd) else error
             self._fail(f"the response cannot be read: {odd}")
@@ -236,4 +238,4 @@ class Line(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
-            raise _Odd("more headers than are read")
+            raise _Odd(_TOO_MUCH)
