@@ -22,7 +22,7 @@ quick: $(VENV)/.dev
 	$(BIN)/pytest -q -n 3 --dist loadfile -m "not slow and not machines" --hypothesis-profile quick
 
 # Dozens of processes start in the tests: what is compiled once need not be compiled by each.
-test: export PYTHONDONTWRITEBYTECODE :=
+quick test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
