@@ -19,7 +19,7 @@ run: $(VENV)/.runtime
 # While one works: no browser, no soak, no processes, few random examples.
 quick: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/pytest -q -n 3 --dist loadfile -m "not slow and not machines" --hypothesis-profile quick
+	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow and not machines" --hypothesis-profile quick
 
 # Dozens of processes start in the tests: what is compiled once need not be compiled by each.
 quick test: export PYTHONDONTWRITEBYTECODE :=

@@ -28,6 +28,8 @@ from app.services.trust import trusted
 from tests.client import PATIENCE
 from tests.service import ROOT
 
+pytestmark = pytest.mark.slow
+
 SELF_SIGNED = ROOT / "tests" / "standin" / "self_signed.pem"
 
 
