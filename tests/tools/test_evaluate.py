@@ -26,8 +26,8 @@ def test_the_table_names_every_file_and_every_mean(folder: Path, capsys: pytest.
     assert "en-made.asr" in out
     assert "zh clean" in out
     assert "en: 2 errors" in out
-    assert "false alarm inversion     is it" in out
-    assert "missed      statement     走了" in out
+    assert "false alarm inversion                is it" in out
+    assert "missed      statement                走了" in out
     assert "you came alone" not in out
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
+
+import regex
 
 from app.services.question_detector.rules import word_set
 
@@ -17,11 +19,15 @@ _FULL_SIGNS: Final = frozenset(_FULL + ".")
 _CLOSERS: Final = "\"'”“’»」』)）]"
 _SPEECH_SIGNS: Final = frozenset('"”“»」』')
 
-# A dot ends a sentence only before a space, and not after a letter or a short form: "3.5", "Mr. Smith".
-_BOUNDARY: Final = re.compile(
-    rf"(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]"
-    rf"|$))[{_QUESTION}{_FULL}.]*(?:[{re.escape(_CLOSERS)}]|[ \u00a0\u202f]»)*|[\n;；]+"
+# A dot ends a sentence only before a space, and not after a letter or a short form: "3.5", "Mr. Smith". Found from the
+# end of a text, so that nobody pays for what is not looked at.
+# Each place of a longer run of closers would be tried from: that takes quadratic time.
+_CLOSED: Final = rf"(?:[ \u00a0\u202f]»|[{re.escape(_CLOSERS)}]){{0,9}}+"
+_BOUNDARY: Final = regex.compile(
+    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$))[{_QUESTION}{_FULL}.]*{_CLOSED}|[\n;；]+"
 )
+_ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.\n;；]")
+_REST_OF_MARK: Final = regex.compile(rf"[{_QUESTION}{_FULL}.]*{_CLOSED}")
 _SHORT_FORMS: Final = tuple(word_set("mr mrs ms dr prof st vs etc e.g i.e no bzw ca sr sra mme usw ecc"))
 _SHORT_FORM: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, _SHORT_FORMS))})$")
 
@@ -32,11 +38,10 @@ NEWEST: Final = 12
 NEWEST_CHARS: Final = 600
 EARLIER: Final = 4
 # After so many short forms in a row a dot is a full stop.
-SHORT_FORMS: Final = 8
+SHORT_FORMS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """`start` and `end` are places in the text; `mark` is `?`, `.` or empty."""
 
     start: int
@@ -51,30 +56,39 @@ def split(text: str) -> list[Sentence]:
 
     Of a long text the newest sentences are returned, and of those before them the last few that have a question mark.
     """
-    marks = list(_BOUNDARY.finditer(text))
+    if _ANY.search(text) is None:  # as most recognisers write
+        whole = _sentence(text, 0, None)
+        return [] if whole is None else [whole]
+    marks = _BOUNDARY.finditer(text)
     sentences: list[Sentence | None] = []
-    index, start = len(marks), len(text)
-    while index >= 0 and len(sentences) < NEWEST and start > len(text) - NEWEST_CHARS:
-        before, start = _before(text, marks, index)
-        sentences.append(_sentence(text, start, marks[index] if index < len(marks) else None))
-        index = before
-    asking = (index for index in range(index, -1, -1) if not _QUESTION_SIGNS.isdisjoint(marks[index][0]))
-    sentences += [_sentence(text, _before(text, marks, index)[1], marks[index]) for index in islice(asking, EARLIER)]
+    mark, start = None, len(text)
+    while len(sentences) < NEWEST and start > len(text) - NEWEST_CHARS:
+        before, start = _before(text, marks)
+        sentences.append(_sentence(text, start, mark))
+        if (mark := before) is None:
+            break
+    for _ in range(EARLIER):
+        asks = max(text.rfind(sign, 0, mark.end()) for sign in _QUESTION) if mark is not None else -1
+        if asks < 0:
+            break
+        marks = _BOUNDARY.finditer(text, endpos=next(_REST_OF_MARK.finditer(text, asks + 1)).end())
+        asking = next(marks)
+        mark, start = _before(text, marks)
+        sentences.append(_sentence(text, start, asking))
     return [sentence for sentence in reversed(sentences) if sentence is not None]
 
 
-def _before(text: str, marks: list[re.Match[str]], index: int) -> tuple[int, int]:
-    """The mark that ends the sentence before this mark's, or -1, and where this mark's sentence begins."""
-    for before in range(index - 1, max(index - 1 - SHORT_FORMS, -1), -1):
-        mark = marks[before]
+def _before(text: str, marks: Iterator[regex.Match[str]]) -> tuple[regex.Match[str] | None, int]:
+    """The mark that ends the sentence before, if there is one, and where the sentence after it begins."""
+    for mark in islice(marks, SHORT_FORMS):
         if (
             mark[0] != "."
             or mark.end() == len(text)
             or not _is_short_form(text[max(0, mark.start() - 6) : mark.start()])
         ):
-            return before, mark.end()
-    before = index - 1 - SHORT_FORMS
-    return (before, marks[before].end()) if before >= 0 else (-1, 0)
+            return mark, mark.end()
+    last = next(marks, None)
+    return last, last.end() if last is not None else 0
 
 
 def _is_short_form(before: str) -> bool:
@@ -85,7 +99,7 @@ def _is_short_form(before: str) -> bool:
     return before.endswith(_SHORT_FORMS) and _SHORT_FORM.search(before) is not None
 
 
-def _sentence(text: str, start: int, found: re.Match[str] | None) -> Sentence | None:
+def _sentence(text: str, start: int, found: regex.Match[str] | None) -> Sentence | None:
     stop, end, mark = (len(text), len(text), "") if found is None else (found.start(), found.end(), found[0])
     body = text[start:stop]
     stripped = body.lstrip(" \t\r\n\u3000" + _CLOSERS)

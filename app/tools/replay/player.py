@@ -55,13 +55,13 @@ class Player:
 
     async def play(self, steps: Sequence[Step], url: str, token: str | None) -> None:
         """Send all steps and wait for what becomes of them. Raises `Trouble`."""
-        socket = await _open(url, token)
+        socket = await open_socket(url, token)
         try:
             await self._play(socket, steps)
         except ConnectionClosed as closed:
             await self._read_the_rest(socket)
             if not self._tracker.is_over:
-                raise Trouble(self._farewell(closed)) from closed
+                raise Trouble(farewell(closed, self._tracker)) from closed
         finally:
             await socket.close()
 
@@ -139,20 +139,21 @@ class Player:
             raise Trouble(f"this is no frame of the protocol: {message[:80]!r}") from error
         self._on_frame(frame)
 
-    def _farewell(self, closed: ConnectionClosed) -> str:
-        """Why the service closed: its last error says it best."""
-        code = 1006 if closed.rcvd is None else closed.rcvd.code
-        if self._tracker.faults:
-            fault = self._tracker.faults[-1]
-            return f"the service closed the connection ({code}, {fault.code}): {fault.message}"
-        return f"the connection was lost ({code})"
+
+def farewell(closed: ConnectionClosed, tracker: Tracker) -> str:
+    """Why the service closed: its last error says it best."""
+    code = 1006 if closed.rcvd is None else closed.rcvd.code
+    if tracker.faults:
+        fault = tracker.faults[-1]
+        return f"the service closed the connection ({code}, {fault.code}): {fault.message}"
+    return f"the connection was lost ({code})"
 
 
-async def _open(url: str, token: str | None) -> ClientConnection:
+async def open_socket(url: str, token: str | None) -> ClientConnection:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         return await connect(
-            url, additional_headers=headers, proxy=_proxy(url), open_timeout=OPEN_SECONDS, max_size=None
+            url, additional_headers=headers, proxy=proxy_of(url), open_timeout=OPEN_SECONDS, max_size=None
         )
     except InvalidStatus as error:
         raise Trouble(f"{url} answers with HTTP {error.response.status_code}, not with a WebSocket") from error
@@ -164,7 +165,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _proxy(url: str) -> Literal[True] | None:
+def proxy_of(url: str) -> Literal[True] | None:
     """The proxy of the environment, but for this machine's own addresses: no proxy can reach those."""
     host = urlsplit(url).hostname or ""
     try:

@@ -36,6 +36,8 @@ class Step:
     def text(self) -> str:
         """What was said, or the control that is sent."""
         frame = self.frame
+        if self.is_chunk:
+            return str(frame.get("text") or "").strip()
         return str(frame.get("text") or frame.get("action") or frame.get("type")).strip()
 
     @property

@@ -21,7 +21,9 @@ _TURNS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 class Screen:
     """Writes to `out`; nothing that came over the wire can steer the terminal."""
 
-    def __init__(self, out: TextIO, tracker: Tracker, steps: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, out: TextIO, tracker: Tracker, steps: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._out = out
         self._tracker = tracker
         self._steps = steps
@@ -36,10 +38,18 @@ class Screen:
 
     def sent(self, step: Step) -> None:
         self._sent += 1
-        if step.is_final or not step.is_chunk:
-            self._line(f"> {step.text}")
+        who = step.frame.get("speaker")
+        text = f"> {step.text}" if who is None else f"> {who}: {step.text}"
+        if not step.text or step.frame["type"] == "keepalive":
+            self._clear_note()
+        elif step.is_final or not step.is_chunk:
+            self._line(text)
         else:
-            self._note(f"> {step.text}")
+            self._note(text)
+
+    def tell(self, text: str) -> None:
+        """What a person should know of the connections."""
+        self._line(f"! {text}", _RED)
 
     def got(self, frame: Frame) -> None:
         match frame["type"]:
@@ -112,7 +122,8 @@ class Screen:
             self._clear_note()
             room = 64
             shown = safe(text) if len(text) <= room else "…" + safe(text[-room:])
-            self._out.write(f"{self._stamp()}{self._paint(f'{shown}  {self._sent}/{self._steps}', _DIM)}")
+            place = "" if self._steps is None else f"  {self._sent}/{self._steps}"
+            self._out.write(f"{self._stamp()}{self._paint(shown + place, _DIM)}")
             self._out.flush()
             self._has_note = True
 
@@ -132,13 +143,12 @@ class Screen:
         self._end_text()
         self._clear_note()
 
+    def figures(self, score: Score) -> None:
+        self._rows(_figures(score))
+
     def table(self, score: Score) -> None:
-        rows = [
-            ("questions found", str(len(score.questions))),
-            ("first text", _spread(score.first_text)),
-            ("total", _spread(score.total)),
-            ("errors", ", ".join(f"{code} {n}" for code, n in score.errors.items()) or "none"),
-        ]
+        """The figures, the labels, and whether all was as expected."""
+        rows = _figures(score)
         if (labels := score.labels) is not None:
             rows += [
                 ("labelled lines", str(labels.lines)),
@@ -149,12 +159,25 @@ class Screen:
                 ("should have asked" if miss.asks else "should not have", f"line {miss.line}: {safe(miss.text)}")
                 for miss in labels.misses
             ]
-        self.close()
-        self._out.write("\n" + "".join(f"{name:20}{value}\n" for name, value in rows))
+        self._rows(rows)
         is_good = score.is_as_expected
         verdict = "as expected" if is_good else "not as expected"
         self._out.write(self._paint(verdict, _GREEN if is_good else _RED) + "\n")
         self._out.flush()
+
+    def _rows(self, rows: list[tuple[str, str]]) -> None:
+        self.close()
+        self._out.write("\n" + "".join(f"{name:20}{value}\n" for name, value in rows))
+        self._out.flush()
+
+
+def _figures(score: Score) -> list[tuple[str, str]]:
+    return [
+        ("questions found", str(len(score.questions))),
+        ("first text", _spread(score.first_text)),
+        ("total", _spread(score.total)),
+        ("errors", ", ".join(f"{code} {n}" for code, n in score.errors.items()) or "none"),
+    ]
 
 
 def safe(text: str) -> str:

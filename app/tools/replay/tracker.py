@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,7 +63,7 @@ class Tracker:
     """The session ended as it should, with `stop`."""
     waits_s: float = 0.0
     """How long the service waits for more of a question that may go on, in seconds."""
-    _unanswered: deque[Step] = field(default_factory=deque)
+    _unanswered: dict[str, Step] = field(default_factory=dict)
     _finals: list[Step] = field(default_factory=list)
     _queued: list[Step | None] = field(default_factory=list)
     _partial: Step | None = None
@@ -85,14 +84,23 @@ class Tracker:
         return not self.is_paused and self._partial is not None
 
     def sent(self, step: Step) -> None:
-        self._unanswered.append(step)
+        self._unanswered[step.id] = step
+
+    def forget(self, step: Step) -> None:
+        """It is not sent, after all."""
+        self._unanswered.pop(step.id, None)
+
+    def begin_anew(self) -> None:
+        """The session is gone, and another one has begun."""
+        self._interrupt("session_switched")
+        self.is_listening, self.waits_s, self._partial = False, 0.0, None
 
     def take(self, frame: Frame) -> None:
         match frame.get("type"):
             case "ack":
                 self.session_id = frame["session_id"]
-                if self._unanswered and "received_type" in frame:
-                    self._heard(self._unanswered.popleft())
+                if "received_type" in frame and (step := self._answered(frame.get("id"))) is not None:
+                    self._heard(step)
             case "status":
                 self._status(frame)
             case "answer":
@@ -104,14 +112,17 @@ class Tracker:
         if step.is_final:
             self._finals.append(step)
             self._partial = None
-        elif step.is_chunk and step.text:
-            self._partial = step
+        elif step.is_chunk:
+            self._partial = step if step.text else None
 
     def _error(self, frame: Frame) -> None:
         self.faults.append(Fault(frame["code"], frame["message"]))
-        refused = self._unanswered and (frame.get("id") == self._unanswered[0].id or frame["code"] in _UNREAD)
-        if refused:
-            self._unanswered.popleft()
+        if "id" in frame or frame["code"] in _UNREAD:
+            self._answered(frame.get("id"))
+
+    def _answered(self, id: str | None) -> Step | None:
+        """What a reply is to; one that names nothing is to what was sent first."""
+        return self._unanswered.pop(next(iter(self._unanswered), "") if id is None else id, None)
 
     def _status(self, frame: Frame) -> None:
         reason = frame.get("reason")
