@@ -1,3 +1,3 @@
 """Realtime RAG: hears questions in live transcripts and streams the answers back."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -58,7 +58,9 @@ def allow_many_files() -> None:
 
 COMMANDS = {
     "serve": "serve; what is done without a command",
+    "listen": "take a voice to a recogniser, and what that hears to a running service",
     "replay": "send a recorded talk to a running service",
+    "keyterms": "print the names in the folder that is answered from, for recognisers that take hints",
     "evaluate": "measure on labelled sentences how well questions are recognised",
 }
 
@@ -85,10 +87,11 @@ def main() -> None:
 def run_tool(name: str, arguments: Sequence[str]) -> int:
     """Run a tool and return its exit status."""
     # Imported here: the service starts without them.
-    from app.tools import evaluate
-    from app.tools.replay import command
+    from app.tools import evaluate, keyterms
+    from app.tools.listen import command as listen
+    from app.tools.replay import command as replay
 
-    tools = {"replay": command.main, "evaluate": evaluate.main}
+    tools = {"listen": listen.main, "replay": replay.main, "keyterms": keyterms.main, "evaluate": evaluate.main}
     return tools[name](arguments)
 
 

@@ -30,8 +30,15 @@ class ErrorCode(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE", "More than `MAX_MESSAGE_BYTES`."
     RATE_LIMITED = "RATE_LIMITED", "Too many messages, or too many partials; `retry_after_ms` says when to go on."
     # The message is acknowledged, and cannot be followed.
-    NO_FINAL_ASR = "NO_FINAL_ASR", "`instant_query` without `text` before any final chunk."
+    NO_FINAL_ASR = (
+        "NO_FINAL_ASR",
+        "`instant_query` without `text` before any final chunk, or a `query_id` that was not suggested.",
+    )
     EMPTY_QUESTION = "EMPTY_QUESTION", "A final chunk or an `instant_query` without text."
+    FEEDBACK_UNSUPPORTED = (
+        "FEEDBACK_UNSUPPORTED",
+        "`feedback` on an answer that cannot be rated: whoever gave it takes none, or it is too long ago.",
+    )
     DRAINING = "DRAINING", "The session is about to end and takes no more questions."
     # Nobody's message.
     INTERNAL_ERROR = "INTERNAL_ERROR", "A fault of the service; its log tells more."

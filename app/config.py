@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.values import allowed_origin_of, host_name
+from app.values import allowed_origin_of, host_name, proxy_of
 
 OWN_DOCS = Path("docs")
 READING = frozenset({"local", "openai"})  # providers that answer from a folder
@@ -40,13 +41,17 @@ def _check_key(key: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
+# What is copied from a page of an API, of Dify's or an OpenAI-compatible one.
+_ENDPOINTS = ("/chat-messages", "/completion-messages", "/workflows/run", "/completions", "/responses")
+
+
 def check_url(url: AnyHttpUrl) -> AnyHttpUrl:
     # The header that would carry them carries the key.
     if url.username or url.password:
         raise ValueError("must not hold a user name or password")
     # Paths are appended to it.
     text = str(url)
-    if "?" in text or "#" in text or text.rstrip("/").endswith(("/chat-messages", "/chat/completions")):
+    if "?" in text or "#" in text or text.rstrip("/").lower().endswith(_ENDPOINTS):
         raise ValueError("must end where the API begins, as in https://rag.example/v1")
     return url
 
@@ -60,6 +65,8 @@ def _split(value: object) -> object:
 
 # NoDecode: a list in a setting is comma-separated, not JSON.
 Origins = Annotated[tuple[Annotated[str, AfterValidator(allowed_origin_of)], ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], NoDecode, BeforeValidator(_split)]
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(proxy_of)], ...], NoDecode, BeforeValidator(_split)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(host_name)], ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -76,10 +83,18 @@ def _check_jwt_secret(secret: SecretStr) -> SecretStr:
 def _check_ws_path(path: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
         raise ValueError("has to begin with / and to hold nothing but letters, digits and . _ ~ - /")
-    pages = {"/health", "/health/ready", "/metrics", "/docs", "/docs/protocol", "/openapi.json", "/asyncapi.json"}
-    if path in pages:
+    pages = {"/health", "/health/ready", "/metrics", "/debug/judge", "/docs", "/docs/protocol"}
+    if path in {*pages, "/openapi.json", "/asyncapi.json"} or f"{path}/".startswith("/guide/"):
         raise ValueError("is taken by an HTTP page of the service")
     return path
+
+
+def _check_ears_url(url: str) -> str:
+    # It becomes a word of a Content-Security-Policy, which has no form for an address of IPv6.
+    parts = re.fullmatch(r"wss?://[a-z0-9.-]+(:[0-9]{1,5})?([/?][^\s#]*)?", url, re.ASCII | re.IGNORECASE)
+    if parts is None or int((parts[1] or ":1")[1:]) not in range(1, 65_536):
+        raise ValueError("must be like ws://host:2700 or wss://host/path, with a name or an address of IPv4")
+    return url
 
 
 def _read_object(value: object) -> object:
@@ -87,6 +102,32 @@ def _read_object(value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         raise ValueError('must be a JSON object, as in {"max_tokens": 500}') from None
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        path = parts.path.strip("/")
+        match parts.scheme:
+            case "unix":
+                is_whole = path != ""
+            case "redis" | "rediss":
+                is_whole = bool(parts.hostname) and parts.port != 0
+            case "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel":
+                hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+                is_whole = (path == "") == ("cluster" in parts.scheme) and all(
+                    host.hostname and host.port != 0 for host in hosts
+                )
+            case _:
+                is_whole = False
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            "must be like redis://host:6379/0, rediss://user:password@host:6379, unix:///path, "
+            "redis+sentinel://host:26379,host:26379/service/0 or redis+cluster://host:6379,host:6379"
+        )
+    return url
 
 
 class Address(BaseSettings):
@@ -120,6 +161,12 @@ class Settings(Address):
     workers: int = Field(1, ge=1, le=64, description="Processes that serve at the port, with python -m app.")
 
     app_title: str = Field("Realtime RAG", description="Title of the console and the API pages.")
+    ears_url: Annotated[str, AfterValidator(_check_ears_url)] | None = Field(
+        None, description="Recogniser that the console may take the microphone to, as in ws://127.0.0.1:2700."
+    )
+    ears_kind: Literal["vosk", "funasr", "whisperlive", "whisperlivekit", "sherpa-onnx"] = Field(
+        "vosk", description="Which one it is: vosk, funasr, whisperlive, whisperlivekit or sherpa-onnx."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level that is logged. DEBUG shows spoken text."
     )
@@ -138,6 +185,9 @@ class Settings(Address):
     tracing: bool = Field(
         False, description="Send a trace of every question, as the OTEL_ variables of the environment say."
     )
+    debug_pages: bool = Field(
+        False, description="Show at /debug/judge, and in the console, what the service makes of any sentence."
+    )
 
     auth_tokens_file: Path | None = Field(
         None,
@@ -149,6 +199,11 @@ class Settings(Address):
         "Empty: with tokens any, without only pages of this machine and the service's own.",
     )
     allowed_hosts: Hosts = Field((), description="Names by which the service is asked for, comma-separated.")
+    forwarded_allow_ips: Proxies = Field(
+        ("127.0.0.1",),
+        description="Proxies that are believed when they say who has asked, for which host and how: addresses and "
+        "networks, comma-separated; *: any.",
+    )
     jwt_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = Field(
         None, description="Secret of signed tokens (JWT, HS256), at least 32 bytes."
     )
@@ -234,6 +289,14 @@ class Settings(Address):
     min_confidence: float = Field(
         0.4, ge=0, le=1, description="Finals of a lower recogniser confidence do not ask by themselves."
     )
+    ask_above: float = Field(0, ge=0, le=1, description="Confidence of a verdict below which nothing asks by itself.")
+    names: Names = Field((), description="What the assistant is called, comma-separated.")
+    follow_up_seconds: float = Field(
+        15,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds after an answer in which its asker need not call the assistant again (address: named).",
+    )
     queued_questions: int = Field(
         5, ge=1, description="Questions that may wait for the running answer; one more takes the newest one's place."
     )
@@ -300,6 +363,17 @@ class Settings(Address):
         20, ge=0, allow_inf_nan=False, description="Longest time for running answers to finish before the process ends."
     )
 
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)] | None = Field(
+        None, description="Redis that keeps the sessions for other processes, as in redis://127.0.0.1:6379/0."
+    )
+    redis_prefix: str = Field("rr", pattern=r"^[A-Za-z0-9._-]{1,64}\z", description="With what its keys begin.")
+    redis_patience_seconds: Seconds = Field(
+        0.5, description="Longest time for a reply of it; then sessions go on without."
+    )
+    replica_dead_seconds: float = Field(
+        2, ge=0.5, allow_inf_nan=False, description="Seconds without a sign of life after which a process is dead."
+    )
+
     @model_validator(mode="after")
     def _check_providers(self) -> Self:
         providers = [self.rag_provider, self.fallback_provider]
@@ -333,6 +407,12 @@ class Settings(Address):
         for name in ("jwt_audience", "jwt_issuer"):
             if getattr(self, name) is not None and not keys:
                 raise ValueError(f"{name.upper()}: needs JWT_SECRET or JWT_PUBLIC_KEY_FILE")
+        return self
+
+    @model_validator(mode="after")
+    def _check_redis(self) -> Self:
+        if self.redis_url is not None and not self.resume_seconds:
+            raise ValueError("REDIS_URL: needs RESUME_SECONDS, or there is nothing to keep")
         return self
 
     @property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -26,13 +26,13 @@ from app.identity import Gate
 from app.identity.hosts import KnownHosts
 from app.lifecycle.probe import Probe
 from app.lifecycle.readiness import Readiness
-from app.lifecycle.server import Forwarded, forwarded, keep_what_is_loaded
+from app.lifecycle.server import Forwarded, keep_what_is_loaded
 from app.lifecycle.signals import drained_on_signal, reloaded_on_signal
 from app.observability import logs
 from app.observability.gauges import Gauges
 from app.observability.metrics import Metrics
 from app.observability.tracing import is_heard, load_telemetry
-from app.routers import console, contracts, health
+from app.routers import console, contracts, debug, guide, health
 from app.routers import metrics as metrics_page
 from app.routers.websocket import RealtimeAsr
 from app.services.guarded import GuardedProvider
@@ -43,6 +43,7 @@ from app.services.trust import check_exporter
 from app.services.waiting import beside
 from app.sessions.accounts import Accounts
 from app.sessions.opening import Opening
+from app.sessions.store import LocalStore, Store
 from app.sessions.table import Sessions
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     open_provider = load_provider(settings)
     gate = Gate(settings, proxy_for)
     metrics = Metrics(settings)
+    open_store = _load_store(settings, metrics)
     telemetry = load_telemetry(settings)
     if settings.tracing:
         check_exporter()
@@ -68,12 +70,13 @@ def create_app(settings: Settings) -> FastAPI:
             shared = await stack.enter_async_context(Shared())
             provider = await stack.enter_async_context(open_provider(shared))
             _warn(settings, gate)
-            accounts = await stack.enter_async_context(Accounts(settings, provider, shared, metrics))
+            store = await stack.enter_async_context(open_store(sessions))
+            accounts = await stack.enter_async_context(Accounts(settings, provider, shared, metrics, store))
             probe = _make_probe(settings, provider)
             if probe is not None:
                 await stack.enter_async_context(beside(probe.run()))
             readiness = Readiness(settings, sessions, provider, probe)
-            opening = Opening(settings, accounts, sessions, metrics)
+            opening = Opening(settings, accounts, sessions, metrics, store)
             gauges = Gauges(metrics, partial(state_of, sessions, accounts, readiness))
             stack.callback(metrics.close)
             await stack.enter_async_context(beside(gauges.watch()))
@@ -93,11 +96,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.add_middleware(KnownHosts, settings=settings, gate=gate)
-    app.include_router(health.router)
-    app.include_router(console.router)
-    app.include_router(contracts.router)
-    app.include_router(metrics_page.router)
+    # As they are, not with `include_router`, which makes each of them anew; first the one that most clients come by.
     app.router.routes.append(WebSocketRoute(settings.ws_path, RealtimeAsr()))
+    routers = [health.router, console.router, guide.router, contracts.router, metrics_page.router]
+    for router in [*routers, debug.make_router(settings)] if settings.debug_pages else routers:
+        app.router.routes += router.routes
     return app
 
 
@@ -113,6 +116,17 @@ def _warn(settings: Settings, gate: Gate) -> None:
         )
     if settings.tracing and not is_heard():
         logger.warning("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say where traces go")
+
+
+def _load_store(settings: Settings, metrics: Metrics) -> Callable[[Sessions], AbstractAsyncContextManager[Store]]:
+    """How to open what keeps the sessions. Raises `StartError`."""
+    if settings.redis_url is None or metrics.redis is None:
+        return lambda _: nullcontext(LocalStore(settings))
+    try:
+        from app.sessions.shared.store import load_store
+    except ImportError as error:
+        raise StartError("REDIS_URL", "needs the extra redis: pip install 'redis[hiredis]>=8,<9'") from error
+    return load_store(settings, metrics.redis)
 
 
 def _make_probe(settings: Settings, provider: GuardedProvider) -> Probe | None:
@@ -147,7 +161,7 @@ def make_worker() -> Forwarded:
     gc.disable()
     settings = load_settings()
     logs.configure(settings)
-    app = forwarded(build_app(settings))
+    app = Forwarded(build_app(settings), settings.forwarded_allow_ips)
     keep_what_is_loaded()
     return app
 

@@ -45,6 +45,14 @@ def host_name(text: str) -> str:
     return name
 
 
+def proxy_of(text: str) -> str:
+    """An address or a network, `*` for any; `ValueError` if it is none."""
+    try:
+        return ANY if text == ANY else str(ipaddress.ip_network(text)).removesuffix("/32").removesuffix("/128")
+    except ValueError as error:
+        raise ValueError(f"a proxy is an address, a network or *: {error}") from None
+
+
 def is_loopback(name: str) -> bool:
     """Whether a host of this name is this machine, whoever resolves it."""
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3

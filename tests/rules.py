@@ -66,7 +66,7 @@ class Rules:
                 self.replies += frame["code"] in REFUSALS
             case "status":
                 assert frame["stage"] in STAGES
-                if "query_id" in frame:
+                if "query_id" in frame and frame.get("reason") != "suggested":
                     self._step(frame["query_id"], frame["stage"])
             case "answer":
                 self._answer(frame)

@@ -10,7 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.client import PATIENCE
-from tests.service import Service
+from tests.service import Service, browse
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -35,16 +35,16 @@ class Page:
 
 
 async def scrape(service: Service) -> Page:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with browse() as http:
         response = await http.get(f"{service.http_url}/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=")
     return Page(response.text)
 
 
-async def scrape_until(service: Service, reached: Callable[[Page], bool], *, patience: float = PATIENCE) -> Page:
+async def scrape_until(service: Service, reached: Callable[[Page], bool]) -> Page:
     """Scrape until it shows what another process, or the other end of a socket, has brought about."""
-    async with asyncio.timeout(patience):
+    async with asyncio.timeout(PATIENCE):
         while True:
             # Of several processes the one that was asked may just have been killed.
             with suppress(httpx.TransportError):

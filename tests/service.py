@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from app.config import Settings
 from app.lifecycle.server import make_server
@@ -36,10 +37,14 @@ class Service:
         return reopen_client(self.ws_url, client, **query)
 
     async def health(self) -> dict[str, Any]:
-        # To read certificates, which nothing needs here, takes longer than the call.
-        async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+        async with browse() as http:
             body: dict[str, Any] = (await http.get(f"{self.http_url}/health")).json()
             return body
+
+
+def browse(base_url: str = "", **options: Any) -> httpx.AsyncClient:
+    """A client of HTTP as patient as the tests; to read certificates, which none needs, takes longer than a call."""
+    return httpx.AsyncClient(base_url=base_url, trust_env=False, verify=False, timeout=PATIENCE, **options)
 
 
 def open_terminal() -> tuple[int, int]:
@@ -50,10 +55,17 @@ def open_terminal() -> tuple[int, int]:
         pytest.skip(f"no pseudo-terminal can be opened (/dev/pts): {error}")
 
 
+class Given(Settings):
+    """To look for a hundred of them in the environment takes as long as the rest of a start."""
+
+    def __init__(self, **values: Any) -> None:
+        BaseModel.__init__(self, **values)
+
+
 def make_settings(**values: Any) -> Settings:
     """Settings with nothing from the environment or a `.env` but what is given."""
     assert values.keys() <= Settings.model_fields.keys()
-    return Settings(_env_file=None, **{"port": 0, "log_level": "WARNING", **values})
+    return Given(**{"port": 0, "log_level": "WARNING", **values})
 
 
 @asynccontextmanager

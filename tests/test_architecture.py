@@ -7,6 +7,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 from tests.service import ROOT
 
 # From the outside in: a module imports from its own row and from the rows below it.
@@ -36,9 +38,14 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports_of(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
@@ -74,7 +81,7 @@ def test_there_is_no_circle() -> None:
 def test_names_are_imported_from_their_home() -> None:
     face = {"Offers", "RagProvider"}  # the others are there for providers of one's own
     for module, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom) and node.module == "app.services.rag":
                 assert {alias.name for alias in node.names} <= face, module
 
@@ -83,8 +90,7 @@ def test_the_session_and_its_vocabulary_know_no_network_and_no_clock() -> None:
     forbidden = {"asyncio", "time", "httpx", "fastapi", "starlette"}
     for module, path in modules().items():
         if module.startswith("app.models"):
-            tree = ast.walk(ast.parse(path.read_text()))
-            names = {alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names}
+            names = {alias.name for node in nodes_of(path) if isinstance(node, ast.Import) for alias in node.names}
             assert not names & forbidden, module
 
 
@@ -110,7 +116,13 @@ def test_no_class_is_larger_than_one_can_read() -> None:
     sizes = {
         f"{module}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for module, path in modules().items()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.ClassDef)
     }
     assert {name: size for name, size in sizes.items() if size > 300} == {}
+
+
+@pytest.mark.parametrize(("module", "most"), [("app.models.session", 420), ("app.routers.websocket", 110)])
+def test_the_two_files_that_everything_passes_stay_short(module: str, most: int) -> None:
+    """The table of decisions, and the router that hands each socket on."""
+    assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= most

@@ -44,6 +44,16 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("WS_PATH", "/a b"),
         ("WS_PATH", "/health"),
         ("WS_PATH", "/asyncapi.json"),
+        ("WS_PATH", "/guide"),
+        ("WS_PATH", "/guide/protocol"),
+        ("EARS_URL", "127.0.0.1:2700"),
+        ("EARS_URL", "https://ears.example"),
+        ("EARS_URL", "ws://ears.example:0"),
+        ("EARS_URL", "ws://[::1]:2700"),  # for which a Content-Security-Policy has no form
+        ("EARS_URL", "ws://ears.example; script-src *"),
+        ("EARS_URL", "ws://me:secret@ears.example"),
+        ("EARS_URL", "ws://ears.example/#here"),
+        ("EARS_KIND", "deepgram"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("ALLOWED_ORIGINS", "shop.example"),
@@ -123,6 +133,12 @@ def test_a_base_url_with_credentials_is_refused_and_not_shown(
         "/chat-messages",
         "/chat-messages/",
         "/chat-messages?key=open-sesame",
+        "/Chat-Messages",
+        "/completion-messages",
+        "/workflows/run",
+        "/chat/completions",
+        "/completions",
+        "/responses/",
     ],
 )
 def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(
@@ -143,6 +159,15 @@ def test_a_secret_of_signed_tokens_is_hidden_and_refused_unseen(
     line = refusal(capsys, monkeypatch, JWT_SECRET=secret[:31])
     assert "JWT_SECRET: must have at least 32 bytes" in line
     assert "planted" not in line
+
+
+@pytest.mark.parametrize("proxies", ["nonsense", "10.0.0.0/99", "10.0.0.1/24", "127.0.0.1, proxy.internal"])
+def test_a_proxy_is_an_address_or_a_network(
+    proxies: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refusal(capsys, monkeypatch, FORWARDED_ALLOW_IPS=proxies)
+    assert "FORWARDED_ALLOW_IPS: a proxy is an address, a network or *: " in line
 
 
 def test_signed_tokens_have_one_kind_of_key(
@@ -213,7 +238,7 @@ def test_the_example_lists_every_setting_with_its_default(monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
     (tmp_path / "docs").mkdir()
-    assert load_settings() == make_settings(port=8000, log_level="INFO")
+    assert load_settings() == Settings(_env_file=None)
 
 
 @pytest.mark.slow

@@ -120,3 +120,8 @@ def test_the_documented_commands_fit_the_image(command: list[str]) -> None:
     assert "--env-file" not in command or "HOST=0.0.0.0" in command
     mounts = [word for word in command if word.endswith(":ro")]
     assert all(mount.split(":")[1] == f"{final_stage()['WORKDIR']}/docs" for mount in mounts)
+
+
+def test_its_guide_is_its_own_whatever_is_mounted_over_the_docs() -> None:
+    copied = [rest.split() for name, rest in instructions() if name == "COPY"]
+    assert ["docs", "/srv/app/docs"] in copied

@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import yaml
 
 import app
 from app.config import Settings
+from app.tools.listen.ears import EARS
 from tests.checkers import check, check_schema, load_yaml
 from tests.conftest import Serve
-from tests.service import ROOT
+from tests.service import ROOT, browse
 from tests.test_container import DOCKERFILE, final_stage
 from tests.test_docs import DOCS, blocks, commands, read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
 PAGE = DOCS / "deployment.md"
 COMPOSE = ROOT / "compose.yaml"
+REPLICAS = DOCS / "deploy" / "replicas"
 MANIFEST = DOCS / "deploy" / "kubernetes.yaml"
 OLDEST_KUBERNETES = "1.30"
 
@@ -46,8 +48,7 @@ def container() -> Any:
 
 
 def compose() -> Any:
-    (only,) = load_yaml(COMPOSE)["services"].values()
-    return only
+    return load_yaml(COMPOSE)["services"]["realtime-rag"]
 
 
 def options() -> dict[str, list[str]]:
@@ -128,7 +129,7 @@ async def test_probes_ask_pages_that_are_there(start: Serve) -> None:
         "livenessProbe": "/health",
         "readinessProbe": "/health/ready",
     }
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with browse(service.http_url) as http:
         for probe in probes.values():
             assert (await http.get(probe["path"])).status_code == 200
 
@@ -200,6 +201,28 @@ def test_compose_builds_this_image_and_gives_it_what_the_run_command_gives() -> 
     assert [service["env_file"]] == run["--env-file"] == [".env"]
     assert service["ports"] == run["--publish"]
     assert [f"{name}={value}" for name, value in service["environment"].items()] == run["--env"]
+
+
+def test_compose_brings_a_recogniser_only_to_whom_asks_for_it() -> None:
+    others = {name: each for name, each in load_yaml(COMPOSE)["services"].items() if name != "realtime-rag"}
+    assert {name: each["profiles"] for name, each in others.items()} == {"vosk": ["ears"]}
+    port = urlsplit(EARS["vosk"].url).port
+    assert others["vosk"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert (others["vosk"]["cap_drop"], others["vosk"]["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+
+
+def test_compose_would_take_two_replicas_that_are_as_the_one() -> None:
+    check_schema("vendor.compose-spec", REPLICAS / "compose.yaml")
+    services = yaml.safe_load((REPLICAS / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    one = {name: value for name, value in compose().items() if name not in {"ports", "logging", "environment"}}
+    for name in ("one", "two"):
+        assert one.items() <= services[name].items()
+        assert compose()["environment"].items() <= services[name]["environment"].items()
+        Settings(_env_file=None, redis_url=services[name]["environment"]["REDIS_URL"])
+    upstreams = re.findall(r"server (\w+):(\d+)", (REPLICAS / "nginx.conf").read_text(encoding="utf-8"))
+    assert upstreams == [("one", "8000"), ("two", "8000")]
+    assert services["balancer"]["volumes"] == ["./docs/deploy/replicas/nginx.conf:/etc/nginx/nginx.conf:ro"]
+    assert (ROOT / "docs/deploy/replicas/nginx.conf").is_file()
 
 
 def test_containers_have_time_to_leave() -> None:

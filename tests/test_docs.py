@@ -40,6 +40,7 @@ from app.services import dify_client, providers, trust
 from app.services.local import index_file, indexer
 from app.services.local_rag import NOTHING_FITS
 from app.sessions import live, table
+from app.sessions.shared import store as shared_store
 from tests.client import PATIENCE, Client
 from tests.conftest import Serve
 from tests.rules import Frame, text_of
@@ -226,6 +227,7 @@ async def replay(exchange: str, client: Client, go_on: asyncio.Event) -> None:
             go_on.set()
 
 
+@pytest.mark.slow
 async def test_the_exchange_of_the_readme_is_what_happens(start: Serve, from_docs: dict[str, Any]) -> None:
     service = await start(**from_docs)
     (exchange,) = (block for block in blocks("text", ROOT / "README.md") if block.startswith("<"))
@@ -331,6 +333,7 @@ REFUSING = {"StartError", "ValueError", "refuse_to_start"}
 def refusals() -> Iterator[str]:
     """What the lines of a start that fails have in common: the longest text of each that stands in the code."""
     modules = [config, values, tenants, signed, index_file, indexer, providers, trust, metrics, tracing, main, __main__]
+    modules.append(shared_store)
     for node in (node for module in modules for node in ast.walk(tree_of(module))):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in REFUSING:
             continue
@@ -491,7 +494,7 @@ def test_every_reason_not_to_be_ready_is_documented() -> None:
 
 
 def test_every_metric_is_documented_with_its_labels() -> None:
-    collectors = Metrics(make_settings()).registry._collector_to_names
+    collectors = Metrics(make_settings(redis_url="unix:///redis")).registry._collector_to_names
     kept = [each for each in collectors if isinstance(each, MetricWrapperBase)]
     names = [f"{each._name}_total" if isinstance(each, Counter) else each._name for each in kept]
     rows = re.findall(r"^\| `(realtime_rag_\w+)` \| (.*?) *\|", read(DOCS / "observability.md"), re.MULTILINE)
@@ -512,7 +515,7 @@ def test_a_figure_of_the_docs_is_the_one_of_the_code(page: str, words: str) -> N
 
 
 def test_every_close_code_of_ours_is_counted_as_itself() -> None:
-    metrics = Metrics(make_settings())
+    metrics = Metrics(make_settings(redis_url="unix:///redis"))
     for code in CloseCode:
         metrics.count_close(code)
         assert metrics.registry.get_sample_value("realtime_rag_connections_closed_total", {"code": str(int(code))}) == 1
@@ -593,7 +596,10 @@ async def test_the_client_that_the_docs_recommend_to_providers_works(dify: Stand
         ("what happens to a new question during an answer", "protocol.md", "interrupt"),
         ("how well are questions recognised", "questions.md", "5 to 8 %"),
         ("what does low_confidence mean", "protocol.md", "MIN_CONFIDENCE"),
-        ("how do i connect deepgram", "frontend.md", "deepgram()"),
+        ("how do i connect deepgram", "recognisers.md", "--from deepgram"),
+        ("how do i connect vosk", "recognisers.md", "--from vosk"),
+        ("how do I use my microphone", "faq.md", "app listen"),
+        ("which speech recogniser should I use", "faq.md", "punctuation"),
         ("how do I open the console", "frontend.md", "Open the address of the service in a browser"),
         ("what happens when the connection is lost", "frontend.md", "tries again"),
         ("how do i send a token", "frontend.md", "`bearer.<token>`"),
@@ -673,7 +679,7 @@ async def test_every_question_of_a_recording_gets_its_answer(
 
 def sentences_to_try() -> list[str]:
     """The example buttons of the console, and what the quickstart has one type."""
-    buttons = re.findall(r'"examples\.\d": "(.*)"', read(ROOT / "app" / "static" / "i18n.js"))
+    buttons = re.findall(r'"examples\.own-docs\.\d": "(.*)"', read(ROOT / "app" / "static" / "i18n.js"))
     typed = re.findall(r"^- Type `(.*)` and press Enter: it is asked", read(DOCS / "quickstart.md"), re.MULTILINE)
     assert (len(buttons), len(typed)) == (6, 1)
     return [*buttons, *typed]

@@ -1,6 +1,7 @@
 """Every command that README and docs print is given to a shell as it stands, in a checkout, as whoever reads them does.
 
-What is changed is only where the service is. Engines and clusters are not here: what their commands name has to exist.
+What is changed is only where the service is, and of how many processes. Engines and clusters are not here: what their
+commands name has to exist.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import dropwhile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from app.lifecycle.server import TRY
 from tests.client import PATIENCE, open_client
 from tests.conftest import Serve
-from tests.lifecycle.test_process import Process, started
+from tests.lifecycle.test_process import Process, forked, started
 from tests.rules import Frame
-from tests.service import ROOT
+from tests.service import ROOT, Service, browse
+from tests.standin.recognisers import Manners, recogniser
 from tests.test_docs import DOCS, PAGES, blocks, read, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
 SNIPPETS = [
     pytest.param(block, id=f"{page.stem}-{number}")
@@ -49,6 +54,7 @@ KNOWN = {
     "docker stop": {"-t"},
     "docker kill": {"--signal"},
     "docker compose up": {"--build", "--detach", "--wait"},
+    "docker compose -f": {"--project-directory", "--build", "--detach", "--wait"},
     "kubectl create secret generic": {"--from-env-file"},
     "kubectl apply": {"-f"},
     "kubectl rollout status": set(),
@@ -95,6 +101,11 @@ async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
                 assert line, f"it ended: {said}"
                 said += line
         url, message = re.findall(r"Connect to (\S+) and send (\{.*?\})", said.replace("\\", ""))[-1]
+        # Who asks sooner is answered from what has been read by then.
+        async with browse() as http, asyncio.timeout(PATIENCE):
+            page = f"http://{urlsplit(url).netloc}/health/ready"
+            while (await http.get(page)).json()["reason"] == "indexing":
+                pass
         async with open_client(url) as client:
             await client.send_raw(message)
             frames = await client.until(stage="idle")
@@ -127,7 +138,7 @@ async def test_make_run_takes_a_dotenv_file_or_a_key_instead(checkout: Path) -> 
 
 
 class Shell:
-    def __init__(self, folder: Path, start: Serve) -> None:
+    def __init__(self, folder: Path, start: Callable[..., Awaitable[Service]]) -> None:
         self._folder = folder
         self._start = start
 
@@ -156,23 +167,26 @@ class Shell:
                 await self.do(line, MAKEFLAGS="n")  # what it would run; `make run` itself: tests/test_docs.py
             case [".venv/bin/python", "-m", "app", "replay", *options]:
                 await self._replay(line, "--json" in options)
+            case [".venv/bin/python", "-m", "app", "listen", *_]:
+                await self._listen(line)
             case [".venv/bin/python", "-m", "app"] | [".venv/bin/python", "-m", "uvicorn", *_]:
-                async with self.served(line.replace(":4318", ":9")):
+                async with self.served(line.replace(":4318", ":9").replace("--workers 4", "--workers 2")):
                     pass
             case [".venv/bin/uvicorn", *_]:
                 key = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=localhost"
                 await self.do(key)
                 async with self.served(line.replace("8443", "0")):
                     pass
-            case [".venv/bin/python", "-m", module] if module.startswith("tests."):
-                assert "usage:" in await self.do(f"{line} --help")  # they take minutes
+            case [".venv/bin/python", "-m", module, *_] if module.startswith("tests."):
+                async with forked(module, "--help", cwd=self._folder) as process:  # they take minutes
+                    assert await process.rest() == 0
             case [".venv/bin/websockets", _]:
                 await self._talk(line)
             case ["kill", "-HUP", "<process id>"]:
                 await self._hang_up(line)
             case ["pip", "install", *_]:
                 await self.do(line, PIP_DRY_RUN="1", PIP_NO_INDEX="1")  # it is there, and of a version that will do
-            case ["mkdir" | "openssl" | "python3", *_]:
+            case ["mkdir" | "openssl" | "python3" | "export", *_]:
                 await self.do(line)
             case ["docker" | "kubectl", *_] as words:
                 self._check(words)
@@ -180,15 +194,23 @@ class Shell:
                 raise AssertionError(f"nobody tries {other}")
 
     async def _replay(self, line: str, is_json: bool) -> None:
-        service = await self._start(rag_provider="local", knowledge_dir=DOCS, ws_path="/talk")
+        service = await self._start(ws_path="/talk")
         port = service.http_url.rpartition(":")[2]
         # One that only the service minds is none of the replay's business.
         (self._folder / ".env").write_text(f"PORT={port}\nWS_PATH=/talk\nDIFY_TIMEOUT=soon\n")
         shown = await self.do(line.replace(HERE, service.ws_url))
         assert json.loads(shown)["as_expected"] if is_json else shown.endswith("as expected\n")
 
+    async def _listen(self, line: str) -> None:
+        service = await self._start()
+        shutil.copy(ROOT / "app" / "tools" / "listen" / "question.wav", self._folder / "talk.wav")
+        says = [{"text": "how can i change the port"}]
+        async with recogniser(Manners(lambda frame: "eof" in str(frame), last=says)) as vosk:
+            shown = await self.do(f"{line} --recogniser {vosk.url} --url {service.ws_url}")
+        assert "< > It listens on port 8000" in shown
+
     async def _talk(self, line: str) -> None:
-        service = await self._start(rag_provider="local", knowledge_dir=DOCS)
+        service = await self._start()
         (frame,) = blocks("json", ROOT / "README.md")
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euc", line.replace(HERE, service.ws_url)),
@@ -231,12 +253,14 @@ class Shell:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-async def test_every_snippet_runs_in_the_shell(checkout: Path, start: Serve, snippet: str) -> None:
+async def test_every_snippet_runs_in_the_shell(
+    checkout: Path, start: Serve, from_docs: dict[str, Any], snippet: str
+) -> None:
     await run("bash", "-nc", snippet)
     if ("openssl" in snippet or "--ssl" in snippet) and shutil.which("openssl") is None:
         pytest.skip("there is no openssl")
     if "pip install" in snippet and importlib.util.find_spec("pip") is None:
         pytest.skip("this environment was made without pip")
-    shell = Shell(checkout, start)
+    shell = Shell(checkout, partial(start, **from_docs))
     for line in snippet.replace("\\\n", " ").splitlines():
         await shell.obey(line)

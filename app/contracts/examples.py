@@ -16,6 +16,7 @@ from app.models.messages import (
     Keepalive,
     Status,
     Timing,
+    Tuning,
     VerdictNote,
 )
 
@@ -42,12 +43,16 @@ _EXAMPLES: tuple[tuple[str, Frame], ...] = (
     ),
     ("End the running answer.", Control(action="cancel", id="c-1")),
     ("Ask a typed question.", Control(action="instant_query", text="Opening hours on Sunday")),
+    ("An answer was good.", Control(action="feedback", query_id="c1-1", rating="like", text="Just what I needed.")),
+    ("Ask what was suggested.", Control(action="instant_query", query_id="c1-2")),
     (
         "A new question ends the running answer; variables for the backend.",
         Configure(on_new_question="interrupt", inputs={"customer": "4711"}),
     ),
     ("Push-to-talk, and only the guest asks.", Configure(auto_detect=False, speakers=["guest"])),
+    ("Only questions that name the assistant.", Configure(names=["Dora"], address="named", ask_above=0.6)),
     ("Answers in German, and short ones.", Configure(answer_language="de", answer_style="short")),
+    ("Waits less, for this session only.", Configure(tuning=Tuning(wait_max_ms=600, query_scope="aggregated"))),
     ("Show that the client is there.", Keepalive(id="k-1")),
     ("The first frame.", Ack(session_id=_SESSION, seq=1, message="connected", protocol="1")),
     ("A final was taken.", Ack(session_id=_SESSION, seq=4, received_type="asr_chunk", is_final=True, id="m-12")),

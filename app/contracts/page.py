@@ -164,16 +164,17 @@ def _endpoint(name: str, operation: Mapping[str, Any], schemas: Schemas) -> str:
         f"<h3>{_escape(status)}: {_escape(response['description'])}</h3>{_content(response, schemas)}"
         for status, response in operation["responses"].items()
     )
+    request = f"<h3>Request</h3>{_content(body, schemas)}" if (body := operation.get("requestBody")) else ""
     slug = _slug(name)
     heading = f'<h2 id="{slug}">{_code(name)}</h2>'
-    return f'<section aria-labelledby="{slug}">{heading}<p>{_text(about)}</p>{responses}</section>'
+    return f'<section aria-labelledby="{slug}">{heading}<p>{_text(about)}</p>{request}{responses}</section>'
 
 
-def _content(response: Mapping[str, Any], schemas: Schemas) -> str:
+def _content(body: Mapping[str, Any], schemas: Schemas) -> str:
     shown = ""
-    for media, content in response.get("content", {}).items():
-        reference = content.get("schema", {}).get("$ref", "")
-        schema = schemas.get(reference.rpartition("/")[2], {})
+    for media, content in body.get("content", {}).items():
+        schema = content.get("schema", {})
+        schema = schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
         shown += f"<p>{_code(media)}</p>" + (_fields(schema) if "properties" in schema else "")
     return shown
 

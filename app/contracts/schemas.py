@@ -41,7 +41,7 @@ def schemas() -> dict[str, Schema]:
     """The schemas of all messages and of the models inside them, by name."""
     incoming, outgoing = client_messages(), server_messages()
     found = _generate(incoming, "validation") | _generate(outgoing, "serialization")
-    models = {model.__name__: model for model in [*incoming, *_with_parts(outgoing)]}
+    models = {model.__name__: model for model in _with_parts([*incoming, *outgoing])}
     left_out = _left_out()
     for name, schema in found.items():
         model = models.get(name)

@@ -32,6 +32,10 @@ class Identity:
     expires_at: float | None = None
 
     @property
+    def tenant_name(self) -> str | None:
+        return None if self.tenant is None else self.tenant.name
+
+    @property
     def user_prefix(self) -> str:
         """What Dify's `user` begins with. The `subject` is no part of it: it may name a person."""
         return "" if self.tenant is None else f"{self.tenant.name}-"
@@ -64,7 +68,8 @@ class Directory:
         self._verify = verify
         self._allowed_origins = frozenset(allowed_origins)
         self._allowed_hosts = frozenset(allowed_hosts)
-        self._all_origins = self._allowed_origins.union(*(each.allowed_origins for each in self.tenants.values()))
+        # Of pages that somebody may connect from.
+        self.known_origins = self._allowed_origins.union(*(each.allowed_origins for each in self.tenants.values()))
 
     @property
     def is_open(self) -> bool:
@@ -108,7 +113,7 @@ class Directory:
         """
         allowed: Collection[str] = self._allowed_origins
         if identity is None:
-            allowed = allowed and self._all_origins
+            allowed = allowed and self.known_origins
         elif identity.tenant is not None:
             allowed = identity.tenant.allowed_origins or allowed
         if not origins or ANY in allowed or not (allowed or self.is_open):

@@ -50,6 +50,11 @@ class Readiness:
         """What there is to answer from, if that is an index."""
         return None if self._provider.offers.index is None else self._provider.offers.index.state
 
+    @property
+    def is_left_alone(self) -> bool:
+        """The provider failed too often in a row: it is not asked until its time has come."""
+        return not self._provider.breaker.is_closed
+
     def _accepting(self) -> Check:
         if self._sessions.is_draining:
             return "draining"

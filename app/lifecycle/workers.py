@@ -36,10 +36,11 @@ class Supervisor(Multiprocess):
 def run(settings: Settings, sockets: list[socket.socket]) -> int:
     """Serve until a signal ends it; return the exit status."""
     logs.configure(settings)
-    logger.warning(
-        "WORKERS=%d: a client that comes back finds its session only by chance, and limits count for each process",
-        settings.workers,
-    )
+    if settings.redis_url is None:
+        logger.warning(
+            "WORKERS=%d: a client that comes back finds its session only by chance, and limits count for each process",
+            settings.workers,
+        )
     for listener in sockets:
         announce(listener, settings.ws_path)
     with _counting_together():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, assert_never
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
 
 import regex
 
@@ -13,24 +13,41 @@ from app.models.answers import (
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
+    Feedback,
     Progress,
+    Rating,
     TextDelta,
     TextReplaced,
     Turn,
     bounded_sources,
     bounded_usage,
 )
-from app.models.effects import Effect
+from app.models.effects import Effect, Rate
+from app.models.likeness import holds, plain
 from app.models.messages import AnswerFailure, FinalAnswer
 from app.models.numbering import Frames
 from app.models.pieces import AnswerPiece
 from app.models.queries import RunningQuery
+from app.models.transcript import Speaker
 
 # How many questions with their answers are remembered for providers that remember nothing, and how much of an answer.
 MAX_TURNS = 4
 MAX_SAID_CHARS = 500
+# How many answers can be rated, or be named when their questions are asked again, and how many characters those have.
+MAX_ANSWERED = 20
+MAX_WORDS_CHARS = 500
+# How much of an answer is known when it is heard back, in characters, and for how long after its end, in seconds.
+MAX_SPOKEN_CHARS = 4_000
+SPOKEN_SECONDS = 10.0
 
 _HAN = regex.compile(r"\p{Han}")
+
+
+def _keep(known: dict[str, Any], name: str, value: Any) -> None:
+    known.pop(name, None)
+    known[name] = value
+    if len(known) > MAX_ANSWERED:
+        del known[next(iter(known))]
 
 
 @dataclass(slots=True)
@@ -41,6 +58,34 @@ class Answers:
     query: RunningQuery | None = None
     conversation_id: str | None = None
     history: tuple[Turn, ...] = ()
+    spoken: str = ""
+    spoken_at: float | None = None
+    spoken_to: Speaker = None
+    """How the answer before began, when it ended, and who had asked."""
+    answered: dict[str, str] = field(default_factory=dict)
+    """By the words of a question, which query has answered it."""
+    rateable: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By query, the provider's name of the answer, and who had asked."""
+
+    def hold(self, words: str, now: float) -> bool:
+        """Whether plain words lie in the answer that runs, or in the one before while somebody may read it aloud."""
+        texts = [] if self.query is None else [self.query.said]
+        if self.spoken_at is not None and now - self.spoken_at <= SPOKEN_SECONDS:
+            texts.append(self.spoken)
+        return any(holds(plain(text), words) for text in texts if text)
+
+    def followed_by(self, speaker: Speaker, now: float, seconds: float) -> bool:
+        """Whether this speaker was answered at most so many seconds ago."""
+        return self.spoken_at is not None and speaker == self.spoken_to and now - self.spoken_at <= seconds
+
+    def answered_before(self, question: str) -> str | None:
+        """Which query has answered a question of these words."""
+        return self.answered.get(plain(question)[:MAX_WORDS_CHARS])
+
+    def rate(self, query_id: str | None, rating: Rating | None, text: str) -> Rate | None:
+        """What to tell the provider of an answer; None if it cannot be told."""
+        known = None if query_id is None else self.rateable.get(query_id)
+        return None if known is None else Rate(Feedback(*known, rating, text))
 
     def take_event(self, query_id: str, event: AnswerEvent, now: float) -> list[Effect]:
         """Take one event of a query; those of a query that is no longer on its way change nothing."""
@@ -58,8 +103,8 @@ class Answers:
                     return []
                 told = {"mode": query.mode, "query_id": query_id, "note": note[:MAX_NOTE_CHARS]}
                 return [self.frames.status("querying_rag", reason="progress", **told)]
-            case ConversationNamed(conversation_id):
-                self.conversation_id = conversation_id
+            case ConversationNamed(conversation_id, run):
+                self.conversation_id, query.run = conversation_id, run
                 return []
             case AnswerEnd():
                 if event.conversation_id is not None:
@@ -78,7 +123,7 @@ class Answers:
 
     def interrupt(self, query: RunningQuery, reason: str, now: float) -> list[Effect]:
         """First the cancel, then the word, so that nothing can follow it."""
-        self.query = None
+        self._leave(query, now)
         self._remember(query, is_whole=False)
         note = "The running answer ends here."
         told = self.frames.status("interrupting", reason=reason, query_id=query.query_id, note=note)
@@ -90,7 +135,7 @@ class Answers:
         session_id, seq = self.frames.session_id, self.frames.seq + 1
         frame = AnswerPiece(session_id, seq, query.query_id, query.frames, text, replace or None)
         query.frames += 1
-        query.said = (text if replace else query.said + text)[:MAX_SAID_CHARS]
+        query.said = (text if replace else query.said + text)[:MAX_SPOKEN_CHARS]
         return [self.frames.send(frame)]
 
     def _finish(
@@ -119,11 +164,19 @@ class Answers:
                 provider=end.provider,
             )
         )
-        self.query = None
+        self._leave(query, now)
+        if error is None:
+            _keep(self.answered, plain(query.asked.text)[:MAX_WORDS_CHARS], query.query_id)
+        if end.message_id is not None:
+            _keep(self.rateable, query.query_id, (end.message_id, query.user))
         if end.found:
             self._remember(query, is_whole=error is None and not end.incomplete)
         return [final, self.frames.status("idle", reason=reason, query_id=query.query_id)]
 
+    def _leave(self, query: RunningQuery, now: float) -> None:
+        self.query, self.spoken, self.spoken_at = None, query.said, now
+        self.spoken_to = query.segments[-1].speaker if query.segments else None
+
     def _remember(self, query: RunningQuery, *, is_whole: bool) -> None:
         if query.said.strip():
-            self.history = (*self.history, Turn(query.asked.text, query.said, is_whole))[-MAX_TURNS:]
+            self.history = (*self.history, Turn(query.asked.text, query.said[:MAX_SAID_CHARS], is_whole))[-MAX_TURNS:]

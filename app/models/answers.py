@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 AnswerStyle = Literal["short", "full"]
+QueryScope = Literal["question", "aggregated"]
+Rating = Literal["like", "dislike"]
 TALK = "talk"
 """The `source` of what was said in the talk itself."""
 
@@ -59,6 +61,7 @@ class Question:
     `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
     in an earlier answer, `inputs` the session's own variables, `history` its last questions with their answers.
+    `scope` is the session's own `QUERY_SCOPE`, where it has one.
     `talk` is what everybody has said, the question left out (`TALK_CHARS`).
     `answer_language` (BCP 47) and `answer_style` are how the client wants to be answered, where it has said so.
     """
@@ -72,6 +75,7 @@ class Question:
     talk: tuple[Said, ...] = ()
     answer_language: str = ""
     answer_style: AnswerStyle | None = None
+    scope: QueryScope | None = None
 
     @property
     def whole(self) -> str:
@@ -97,13 +101,25 @@ class Source(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody thinks of an answer; without a `rating`, what they thought is void."""
+
+    message_id: str
+    user: str
+    rating: Rating | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationNamed:
     """The provider named the conversation. Sent as early as it is known, so that it outlives an interrupt.
 
-    None: the conversation is of no more use, and the next question begins another.
+    None: the conversation is of no more use, and the next question begins another. `run` is what the provider calls its
+    work on this answer, if it can be stopped by that from elsewhere (`Offers.stop`).
     """
 
     conversation_id: str | None
+    run: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +148,7 @@ class AnswerEnd:
     """The answer is over; nothing follows. `incomplete`: the provider itself stopped before the end.
 
     `found` is false when the provider knows nothing that fits; then there may be no text. `provider` names who
-    answered, where that is not who was asked first.
+    answered, where that is not who was asked first. `message_id`: by this name the answer can be rated.
     """
 
     conversation_id: str | None = None
@@ -141,6 +157,7 @@ class AnswerEnd:
     incomplete: bool = False
     found: bool = True
     provider: str | None = None
+    message_id: str | None = None
 
 
 AnswerEvent = ConversationNamed | Progress | TextDelta | TextReplaced | AnswerEnd

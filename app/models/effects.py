@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.codes import CloseCode
-from app.models.answers import Question
+from app.models.answers import Feedback, Question
 from app.models.messages import Timing
 from app.models.pieces import Sent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double what making one costs, once for each frame
 class Send:
     frame: Sent
 
@@ -31,6 +31,11 @@ class CancelQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the session, and close its connection with this WebSocket code; nothing follows."""
 
@@ -45,4 +50,4 @@ class LogBug:
     error: Exception
 
 
-Effect = Send | LogBug | StartQuery | CancelQuery | Close
+Effect = Send | LogBug | StartQuery | CancelQuery | Rate | Close

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
 from app.errors import ClientError, InvalidJson, InvalidMessage, Phase, RagError, UnknownAction, UnsupportedType
-from app.models.answers import AnswerStyle, Source
+from app.models.answers import AnswerStyle, QueryScope, Rating, Source
 from app.models.spelling import name_form
 from app.models.verdicts import Verdict
 
@@ -38,7 +38,7 @@ Stage = Literal[
     "closed",
 ]
 NotResumed = Literal["resume_off", "unknown_token", "frames_lost", "unknown_frame"]
-Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset"]
+Action = Literal["pause", "resume", "stop", "instant_query", "cancel", "reset", "feedback"]
 OnNewQuestion = Literal["queue", "interrupt", "ignore"]
 # What became of a field that could not be taken as it came.
 Details = dict[str, Literal["cut", "ignored", "rounded"]]
@@ -86,6 +86,10 @@ class Control(ClientFrame):
     type: Literal["control"] = "control"
     action: Action
     text: str | None = Field(None, description="With instant_query: ask exactly this.")
+    query_id: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="With instant_query: ask what was suggested under this id; with feedback: whose answer."
+    )
+    rating: Rating | None = Field(None, description="With feedback: how the answer was; absent: what was said is void.")
 
 
 def check_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -96,18 +100,36 @@ def check_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
+class Tuning(Frame):
+    """How this session hears questions. What is absent is as the service is set."""
+
+    wait_min_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
+    wait_max_ms: Annotated[int, Field(ge=0, le=60_000)] | None = None
+    merge_seconds: Annotated[float, Field(gt=0, le=60)] | None = None
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    query_scope: QueryScope | None = None
+
+
 class Configure(ClientFrame):
     """Settings of this session. What is absent stays as it is."""
 
     type: Literal["configure"] = "configure"
     on_new_question: OnNewQuestion | None = None
-    auto_detect: bool | None = None
+    auto_detect: bool | Literal["suggest"] | None = None
+    ask_above: Annotated[float, Field(ge=0, le=1)] | None = None
+    names: Annotated[list[Annotated[Name, Field(min_length=1)]], Field(max_length=16)] | None = None
+    address: Literal["anyone", "named"] | None = None
     speakers: Annotated[list[Name], Field(max_length=64)] | None = Field(
         None, description="Whose questions count; an empty list: everybody's."
     )
     inputs: Annotated[dict[str, Any], AfterValidator(check_inputs)] | None = None
     answer_language: LanguageTag | None = None
     answer_style: AnswerStyle | None = None
+    tuning: Tuning | None = None
+
+    def counts(self, speaker: str | None) -> bool:
+        """Whether this speaker's questions count."""
+        return not self.speakers or speaker in self.speakers
 
 
 class Keepalive(ClientFrame):
@@ -127,7 +149,7 @@ _ESCAPE = re.compile(
 )
 
 # Without these a message means something else, or nothing. All other fields only say more about it.
-_NEEDED = frozenset({"type", "text", "is_final", "action", "session_id"})
+_NEEDED = frozenset({"type", "text", "is_final", "action", "session_id", "rating"})
 _NUMBERED = frozenset({"segment_id", "speaker"})
 
 
@@ -149,19 +171,20 @@ def read(raw: str) -> tuple[ClientMessage, Details | None]:
     kind, problem = problems[0]["type"], problems[0]["msg"]
     if kind not in _NOT_JSON:
         return _make_do(from_json(raw), problems)
-    if (mended := _ESCAPE.sub(_mend, raw)) != raw:
+    if (mended := mend(raw)) != raw:
         return read(mended)  # it has no halves any more
     raise InvalidJson(f"The frame is not valid JSON: {problem.removeprefix('Invalid JSON: ')}.")
 
 
-def _mend(escape: re.Match[str]) -> str:
-    return r"\ufffd" if escape[1] else escape[0]
+def mend(raw: str) -> str:
+    """JSON without half surrogate pairs."""
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], raw)
 
 
 def id_of(raw: str | bytes) -> str | None:
     """The `id` of a message that is refused unread, if it has one."""
     try:
-        return _id_in(from_json(_ESCAPE.sub(_mend, raw) if isinstance(raw, str) else raw))
+        return _id_in(from_json(mend(raw) if isinstance(raw, str) else raw))
     except ValueError:
         return None
 
@@ -193,7 +216,7 @@ def _make_do(message: Any, problems: list[ErrorDetails]) -> tuple[ClientMessage,
 
 
 def _means_nothing_by_text(message: dict[str, Any]) -> bool:
-    return message["type"] == "control" and message.get("action") != "instant_query"
+    return message["type"] == "control" and message.get("action") not in {"instant_query", "feedback"}
 
 
 def _nearest(field: str, value: Any) -> Any:
@@ -296,6 +319,7 @@ class Status(ServerFrame):
     query_id: str | None = None
     verdict: VerdictNote | None = None
     dropped: tuple[str, ...] | None = None
+    repeats: str | None = None
 
 
 class Answer(ServerFrame):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,19 +44,28 @@ class Frames:
                 effects += step
                 seq = self.seq
         except Exception as bug:
-            self.seq = seq
-            effects += self.bug(bug)
+            effects += self.bug(bug, seq)
         return effects
 
-    def bug(self, bug: Exception) -> list[Effect]:
+    def or_bug(self, step: Callable[..., list[Effect]], *arguments: Any) -> list[Effect]:
+        """`unless_bug` for one step, at less than half its cost: once for each message."""
+        seq = self.seq
+        try:
+            return step(*arguments)
+        except Exception as bug:
+            return self.bug(bug, seq)
+
+    def bug(self, bug: Exception, seq: int) -> list[Effect]:
+        """Only that there is one: what was begun to be said after the frame `seq` is not said."""
+        self.seq = seq
         text = "Something went wrong in the service; the session goes on."
         return [LogBug(bug), self.error(ErrorCode.INTERNAL_ERROR, text)]
 
     def waiting(
-        self, reason: str, note: str, verdict: Verdict | None, seconds: float = 0.0, question: str | None = None
+        self, reason: str, note: str, verdict: Verdict | None, seconds: float = 0.0, **fields: str | None
     ) -> Send:
         told = verdict and VerdictNote.of(verdict, seconds)
-        return self.status("waiting_for_question", reason=reason, note=note, verdict=told, question=question)
+        return self.status("waiting_for_question", reason=reason, note=note, verdict=told, **fields)
 
     def error(self, code: ErrorCode, message: str, **fields: Any) -> Send:
         return self.send(Error(session_id=self.session_id, seq=self.seq + 1, code=code, message=message, **fields))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from app.models.messages import Ack, Answer, Details, ServerMessage
 
-# No id needs to be quoted: those of sessions are checked (`SessionId`), those of queries are the session's own.
+# Ids of sessions are checked (`SessionId`), those of queries are the session's own: neither needs to be quoted.
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
@@ -40,12 +40,13 @@ class MessageAck:
         )
 
     def to_json(self) -> str:
-        if self.details is not None or self.id is not None:
+        named = "" if self.id is None else f',"id":{quoted(self.id)}'
+        if self.details is not None or (not named.isascii() and _HALVES.search(named)):
             return self.model().to_json()
         is_final = "" if self.is_final is None else ',"is_final":true' if self.is_final else ',"is_final":false'
         return (
             f'{{"type":"ack","session_id":"{self.session_id}","seq":{self.seq},'
-            f'"received_type":"{self.received_type}"{is_final}}}'
+            f'"received_type":"{self.received_type}"{is_final}{named}}}'
         )
 
 

@@ -40,6 +40,8 @@ class RunningQuery:
     frames: int = 0
     said: str = ""  # how the answer begins
     first_text_at: float | None = None
+    user: str = ""  # who asks, to the provider
+    run: str | None = None  # what the provider calls it
 
     def timing(self, now: float) -> Timing:
         first_text = None if self.first_text_at is None else round((self.first_text_at - self.asked_at) * 1000)
@@ -66,6 +68,7 @@ def phrase(segments: Sequence[Segment], verdict: Verdict, *, with_talk: bool = F
     What was said after it in the same final does not go along, unless it is to be asked `with_talk`: then finals stay
     whole. One that means nothing by itself takes along what was said just before: in its final, else the final before.
     """
+    segments = [segment for segment in segments if not segment.is_apart]
     whole = join(segments)
     starts = list(accumulate((len(segment.text) + 1 for segment in segments[:-1]), initial=0))
     start = whole.rfind(verdict.question) if verdict.question else -1

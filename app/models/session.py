@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, assert_never
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import assert_never
 
 from app.codes import CloseCode, ErrorCode
 from app.config import Settings
-from app.errors import ClientError, RagError
-from app.models.answering import Answers
+from app.errors import ClientError, RagBrokenStream, RagError
 from app.models.answers import AnswerEvent
-from app.models.asking import Asker, Questions
 from app.models.effects import CancelQuery, Close, Effect, Send
-from app.models.lifetime import Ending, Lifetime
-from app.models.listening import Ask, Decision, Guess, Judge, Keep, Listener, Wait
+from app.models.lifetime import Ending
+from app.models.listening import Ask, Decision, Guess, Keep, Wait, tuned
+from app.models.memory import Memory
 from app.models.messages import Ack, AsrChunk, ClientMessage, Configure, Control, Details, Keepalive, NotResumed
-from app.models.numbering import Frames
-from app.models.queries import MAX_ASKED_CHARS, RunningQuery
-from app.models.speculation import Early
+from app.models.queries import MAX_ASKED_CHARS
 from app.models.spelling import compared
 from app.models.transcript import ending
 
@@ -30,59 +28,21 @@ def _said(text: str) -> str:
 
 def _bounded(message: ClientMessage, segment_max_chars: int) -> ClientMessage:
     """The message with as much text as is kept of one."""
-    match message:
-        case AsrChunk(text=text):
-            limit = segment_max_chars
-        case Control(text=str(text)):
-            limit = MAX_ASKED_CHARS
-        case _:
-            return message
+    if isinstance(message, AsrChunk):
+        text, limit = message.text, segment_max_chars
+    elif isinstance(message, Control) and message.text is not None:
+        text, limit = message.text, MAX_ASKED_CHARS
+    else:
+        return message
     return message if len(text) <= limit else message.model_copy(update={"text": ending(text, limit)})
 
 
-class SessionState:
-    """The whole behaviour of one session, as plain calls; all times are seconds of one clock.
+def _is_sound(settings: Settings) -> bool:
+    return settings.wait_min_ms <= settings.wait_max_ms
 
-    `key`, `is_stateless`, `user_prefix` and `fixed_inputs` are those of its `Asker`.
-    """
 
-    def __init__(
-        self,
-        session_id: str,
-        settings: Settings,
-        *,
-        judge: Judge,
-        key: str = "c",
-        is_stateless: bool = False,
-        user_prefix: str = "",
-        fixed_inputs: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._settings = settings
-        self._judge = judge
-        self._asker = Asker(key, is_stateless, user_prefix, fixed_inputs or {})
-        self._life = Lifetime(settings)
-        self._wishes = Configure()
-        self._begin(session_id)
-
-    def _begin(self, session_id: str) -> None:
-        self._frames = Frames(session_id)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._frames.dropped = []
-        self._paused = self._reported_empty = False
-        self._listener = listener = Listener(self._settings, self._wishes, self._judge)
-        self._early, self._answers = early, answers = Early(), Answers(self._frames)
-        self._questions = Questions(self._settings, self._asker, self._frames, listener, answers, early)
-
-    @property
-    def query(self) -> RunningQuery | None:
-        """The question that is on its way."""
-        return self._answers.query
-
-    @property
-    def session_id(self) -> str:
-        return self._frames.session_id
+class SessionState(Memory):
+    """The whole behaviour of one session, as plain calls; all times are seconds of one clock."""
 
     # What the connection brings
 
@@ -95,7 +55,7 @@ class SessionState:
         greeting = self._frames.greeting(self._frames.seq + 1, **told)
         return [self._frames.send(greeting), self._frames.status("listening", note="Send asr_chunk messages.")]
 
-    def resume(self, session_id: str | None, last_seq: int, resume_token: str, now: float) -> Ack:
+    def resume(self, session_id: str | None, last_seq: int, resume_token: str | None, now: float) -> Ack:
         """Greet the client that came back. What it has missed is sent as it was: this frame counts for nothing.
 
         `session_id` is the name that the session had when it made the frame `last_seq`, by default that of now.
@@ -120,7 +80,7 @@ class SessionState:
 
     def report_bug(self, bug: Exception) -> list[Effect]:
         """Tell the client that the service failed, and nothing of how."""
-        return self._frames.bug(bug)
+        return self._frames.bug(bug, self._frames.seq)
 
     def disconnect(self, now: float) -> CancelQuery | None:
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
@@ -132,31 +92,55 @@ class SessionState:
         bounded = _bounded(message, self._settings.segment_max_chars)
         if bounded is not message:
             message, details = bounded, {**(details or {}), "text": "cut"}
+        elif isinstance(message, Configure) and not _is_sound(tuned(self._settings, message)):
+            message = message.model_copy(update={"tuning": None})
+            details = {**(details or {}), "tuning": "ignored"}
         effects: list[Effect] = []
         if message.session_id is not None and message.session_id != self.session_id:
             effects += self._questions.interrupt("session_switched", now)
             self._begin(message.session_id)
-        return effects + self._frames.unless_bug(self._react(message, details, now))
+        effects.append(self._frames.ack(message, details))
+        return effects + self._frames.or_bug(self._react, message, now)
 
-    def _react(self, message: ClientMessage, details: Details | None, now: float) -> Iterator[list[Effect]]:
-        yield [self._frames.ack(message, details)]
+    def _react(self, message: ClientMessage, now: float) -> list[Effect]:
         match message:
             case AsrChunk():
-                yield self._hear(message, now)
+                return self._hear(message, now)
             case Control():
-                yield self._control(message, now)
+                return self._control(message, now)
             case Configure():
                 self._configure(message)
             case Keepalive():
                 pass
             case _:
                 assert_never(message)
+        return []
 
     def _configure(self, message: Configure) -> None:
         known = {name: value for name, value in self._wishes if getattr(message, name) is None}
-        self._wishes = self._listener.wishes = message.model_copy(update=known)
+        self._wishes = message.model_copy(update=known)
+        self._heed_wishes()
         if message.auto_detect is False:
             self._listener.give_up()
+
+    # Moving to another process
+
+    def hold(self, now: float) -> list[Effect]:
+        """Begin no more questions: what is heard waits for who goes on with the session."""
+        self._asker.held = True
+        return self._early.discard(now)
+
+    def release(self, now: float) -> list[Effect]:
+        """It stays: what waits is asked."""
+        self._asker.held = False
+        return self._go_on(now) if self.query is None else []
+
+    def go_on(self, now: float) -> list[Effect]:
+        """Go on from what was read back. What was on its way ends here: nobody asks it again, its fate is unknown."""
+        self._early.take()
+        if self.query is None:
+            return self._go_on(now)
+        return self.answer_failed(self.query.query_id, RagBrokenStream("its process is gone"), now)
 
     # The end
 
@@ -222,8 +206,8 @@ class SessionState:
             self._reported_empty = False
         if not chunk.is_final:
             effects = self._early.discard_unless(chunk.speaker, text, now) if self._early.running else []
-            guess = self._listener.hear_partial(chunk, text, now)
-            return effects if guess is None else effects + self._questions.ask_early(guess, now)
+            decisions = self._listener.hear_partial(chunk, text, now, self._questions.unanswered)
+            return effects + [effect for decision in decisions for effect in self._follow(decision, now)]
         if not text:
             return self._hear_nothing(chunk, now)
         self._early.count = 0
@@ -232,10 +216,10 @@ class SessionState:
         return [*self._follow(decision, now), *self._early.discard_unless(chunk.speaker, "", now)]
 
     def _hear_nothing(self, chunk: AsrChunk, now: float) -> list[Effect]:
+        self._listener.take_back(chunk)
         if chunk.end_of_turn:
             ask = self._listener.end_turn(chunk.speaker, now)
             return [] if ask is None else self._follow(ask, now)
-        self._listener.partials.pop(chunk.speaker, None)
         # Recognisers send empty finals all through a silence: one error says it.
         if self._reported_empty:
             return []
@@ -246,8 +230,11 @@ class SessionState:
         match decision:
             case Keep(reason, note, verdict):
                 return [self._frames.waiting(reason, note, verdict)]
-            case Wait(verdict, seconds, reason):
-                return [self._frames.waiting(reason, "This may go on.", verdict, seconds)]
+            case Wait(verdict, seconds, reason, takes_back):
+                if takes_back and self._life.ending is not None:
+                    return self._refuse_to_ask()
+                effects = self._questions.interrupt("question_extended", now) if takes_back else []
+                return [*effects, self._frames.waiting(reason, "This may go on.", verdict, seconds)]
             case Ask():
                 return self._decide(decision, now)
             case Guess():
@@ -260,17 +247,20 @@ class SessionState:
             return self._refuse_to_ask()
         if ask.extends:
             return self._questions.ask_further(ask, now)
+        if self._wishes.auto_detect == "suggest":
+            return self._questions.suggest(ask)
         if self._paused:
-            self._questions.queue(ask)
-            return []
-        if self.query is None:
-            return self._questions.ask(ask, now)
-        match self._wishes.on_new_question or self._settings.on_new_question:
+            told = [self._questions.queue(replace(ask, verdict=verdict)) for verdict in ask.verdict.each]
+            note = "Asked when the session resumes."
+            return [self._frames.status("paused", note=note, question=shown) for shown in told]
+        if self._questions.is_free:
+            return [*self._questions.ask(ask, now), *self._questions.queue_others(ask)]
+        match "queue" if self._asker.held else self._wishes.on_new_question or self._settings.on_new_question:
             case "queue":
-                shown, note = self._questions.queue(ask), "Asked after the running answer."
-                return [self._frames.waiting("answer_in_progress", note, ask.verdict, question=shown)]
+                return [self._questions.wait_for_turn(ask), *self._questions.queue_others(ask)]
             case "interrupt":
-                return [*self._questions.interrupt("new_question", now), *self._questions.ask(ask, now)]
+                effects = [*self._questions.interrupt("new_question", now), *self._questions.ask(ask, now)]
+                return [*effects, *self._questions.queue_others(ask)]
             case "ignore":
                 self._listener.ignore(ask)
                 return [self._frames.waiting("answer_in_progress", "Ignored: an answer is running.", ask.verdict)]
@@ -300,16 +290,27 @@ class SessionState:
                 return self._end(Ending("stopped", CloseCode.STOPPED, now), now)
             case "instant_query":
                 return self._instant_query(message, now)
+            case "feedback":
+                rate = self._answers.rate(message.query_id, message.rating, message.text or "")
+                if rate is not None:
+                    return [rate]
+                text = "This answer cannot be rated."
+                return [self._frames.error(ErrorCode.FEEDBACK_UNSUPPORTED, text, id=message.id)]
             case action:
                 assert_never(action)
 
     def _instant_query(self, message: Control, now: float) -> list[Effect]:
-        if self._life.ending is not None:
+        if self._life.ending is not None or self._asker.held:
             return self._refuse_to_ask(message.id)
         if message.text is not None:
             text = _said(message.text)
             if not text:
                 return [self._frames.error(ErrorCode.EMPTY_QUESTION, "The instant query has no text.", id=message.id)]
+        elif message.query_id is not None:
+            if (effects := self._questions.ask_suggested(message.query_id, now)) is not None:
+                return effects
+            text = "Nothing of this query_id waits to be asked."
+            return [self._frames.error(ErrorCode.NO_FINAL_ASR, text, id=message.id)]
         elif (last := self._listener.last_final) is None:
             return [self._frames.error(ErrorCode.NO_FINAL_ASR, "Nothing final has been heard yet.", id=message.id)]
         else:

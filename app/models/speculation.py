@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from app.models.answers import AnswerEvent, TextDelta, TextReplaced
 from app.models.effects import Effect
+from app.models.likeness import grows, plain
 from app.models.listening import Guess
 from app.models.queries import Asked, RunningQuery
-from app.models.transcript import Speaker, plain
+from app.models.transcript import Speaker
 
 # How often one turn may be asked early, and how much of an unconfirmed answer is held, in characters.
 MAX_SPECULATIONS = 2
@@ -20,6 +21,7 @@ class Speculation:
     query: RunningQuery
     speaker: Speaker
     said: str
+    is_over: bool = False
     held: list[AnswerEvent] = field(default_factory=list)
     size: int = 0
 
@@ -36,7 +38,7 @@ class Early:
 
     def begin(self, query: RunningQuery, guess: Guess) -> None:
         self.count += 1
-        self.running = Speculation(query, guess.speaker, plain(guess.segments[-1].text))
+        self.running = Speculation(query, guess.speaker, plain(guess.said), guess.is_over)
 
     def holds(self, query_id: str) -> bool:
         return self.running is not None and self.running.query.query_id == query_id
@@ -67,4 +69,7 @@ class Early:
     def discard_unless(self, speaker: Speaker, text: str, now: float) -> list[Effect]:
         """The same for this speaker, unless these are still the words."""
         guess = self.running
-        return [] if guess is None or guess.speaker != speaker or guess.said == plain(text) else self.discard(now)
+        if guess is None or guess.speaker != speaker:
+            return []
+        words = plain(text)
+        return [] if words == guess.said or (guess.is_over and grows(words, guess.said)) else self.discard(now)

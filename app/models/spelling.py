@@ -17,13 +17,15 @@ _UNSEEN: Final = re.compile(
 # Left as they are: the rules of each language know these marks, and most Chinese and Japanese texts have nothing else.
 # Single Korean letters (ㅋㅋ) would become half syllables.
 _LEFT: Final = "！（），．：；？～…\u3000\u3131-\u3163\u3165-\u318e"
-_LEAVE: Final = re.compile(f"[{_LEFT}]+")
+_LEAVE: Final = re.compile(f"([{_LEFT}]+)")
 # What belongs to the character before it, at least once it is written in the other form.
 _DEPENDENT: Final = rf"[\P{{ccc=0}}\p{{NFKC_QC=M}}{_UNSEEN.pattern[1:-2]}\u0f73\u0f75\u0f81\uff9e-\uffdc]"
 # Marks are sorted, which takes quadratic time: of more than anybody puts on one letter (UAX #15), the first count.
 _SORTED: Final = r"[\P{ccc=0}\u0f73\u0f75\u0f81\uff9e\uff9f]"
 _PILE: Final = regex.compile(rf"({_SORTED}{{30}}){_SORTED}+")
 _UNIT: Final = regex.compile(rf"(?V1)([^{_LEFT}]{_DEPENDENT}+|{_DEPENDENT}+|[\p{{NFKC_QC=N}}--[{_LEFT}]])")
+# Long texts are read by these, each whole by itself.
+_PIECE: Final = regex.compile(rf"(?s).{{64}}{_DEPENDENT}*+|.+")
 
 
 def name_form(name: str) -> str:
@@ -39,33 +41,51 @@ def compared(text: str) -> str:
 _letter = lru_cache(4096)(compared)  # the same few thousand, again and again
 
 
-def _unit(part: str) -> str:
+def _letters(part: str) -> str:
     return _letter(part) if len(part) < 9 else compared(part)
 
 
-class Reading:
-    """A text in the form in which it is judged, and where each of its characters came from."""
+def _read(piece: str) -> str:
+    return "".join(part if index % 2 else _letters(part) for index, part in enumerate(_LEAVE.split(piece)))
 
-    def __init__(self, text: str) -> None:
-        self._original = text
-        self._parts: list[str] = []
-        """What is the same in both forms, then what is not, in turns."""
+
+class Reading:
+    """A text, at most the last so many characters of it, in the form in which it is judged, and the way back."""
+
+    def __init__(self, text: str, most: int) -> None:
+        self._written = text = text[-most:]
+        self._pieces: list[tuple[str, str]] = []
+        """As they were written and as they are read."""
+        self._unread = self._cut = 0
         self.text = text
         # Few texts need more than these two lines.
         if not text.isascii() and (_UNSEEN.search(text) or not is_normalized("NFKC", _LEAVE.sub("", text))):
-            self._parts = _UNIT.split(text)
-            self.text = "".join(part if index % 2 == 0 else _unit(part) for index, part in enumerate(self._parts))
+            length = 0
+            for piece in reversed(_PIECE.findall(text)):
+                if length >= most:  # one sign may stand for eighteen letters
+                    self._unread += len(piece)
+                    continue
+                self._pieces.insert(0, (piece, _read(piece)))
+                length += len(self._pieces[0][1])
+            self.text = "".join(read for _, read in self._pieces)[-most:]
+            self._cut = length - len(self.text)
 
     def original(self, start: int, end: int) -> str:
         """What these characters were written as."""
-        if not self._parts:
-            return self._original[start:end]
-        places: list[int] = []  # where each character came from
-        place = 0
-        for index, part in enumerate(self._parts):
-            places += range(place, place + len(part)) if index % 2 == 0 else [place] * len(_unit(part))
-            place += len(part)
-        places.append(place)
-        while 0 < end < len(self.text) and places[end] == places[end - 1]:
-            end += 1  # several may have been one
-        return self._original[places[start] : places[end]]
+        if not self._pieces:
+            return self._written[start:end]
+        return self._written[self._place(start) : self._place(end, is_end=True)]
+
+    def _place(self, index: int, *, is_end: bool = False) -> int:
+        index, place = index + self._cut, self._unread
+        for piece, read in self._pieces:
+            if index >= len(read):
+                index, place = index - len(read), place + len(piece)
+                continue
+            for number, part in enumerate(_UNIT.split(piece)):
+                size = len(_letters(part)) if number % 2 else len(part)
+                if index < size:
+                    # several characters may have been one
+                    return place + (index if number % 2 == 0 else len(part) if is_end and index else 0)
+                index, place = index - size, place + len(part)
+        return place

@@ -25,7 +25,11 @@ class Talk:
     _room: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._room = self.limit
+        self.count()
+
+    def count(self) -> None:
+        """See what room the segments leave, when others stand in their place."""
+        self._room = self.limit - sum(map(_size, self.segments))
 
     def put(self, placement: Placement, older: Segment, segment: Segment) -> None:
         """Take in what the transcript has placed."""

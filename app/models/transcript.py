@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import regex
 
-from app.models.spelling import compared
+from app.models.likeness import copies, corrects, extends, grows, holds, lingers, plain
 from app.models.verdicts import Verdict
 
 Speaker = str | None
 SegmentId = str | int | None
 # new: a further segment. replaced: one in the buffer, corrected. repeated: nothing new.
-# extended: one that left the buffer has grown.
-Placement = Literal["new", "replaced", "repeated", "extended"]
+# corrected, extended: one that left the buffer was heard better, or has grown.
+Placement = Literal["new", "replaced", "repeated", "corrected", "extended"]
 
 # How many segments are remembered after they left the buffer, so that a late repetition is known as one.
 REMEMBERED_IDS = 256
 REMEMBERED_CHARS = 32_000
 # How long a final may take to come after a partial was taken for it, in seconds.
 LATE_FINAL_SECONDS = 60.0
+# How long after one speaker another one may be heard saying the same, in seconds: it is one voice on two channels.
+ECHO_SECONDS = 2.0
 # How many finals back the words are compared where the recogniser gives no ids: WhisperLive repeats ten.
 REMEMBERED_FINALS = 12
 # How many speakers may have talk in the buffer; beyond, the one longest silent is dropped.
 MAX_SPEAKERS = 16
 
-# Marks are letters in part: क and की are two words.
-_NOT_WORDS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
-_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
 _SPACE = regex.compile(r"\s+")
 # A word of more characters is none: the text is cut inside.
 MAX_WORD_CHARS = 64
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]\Z")
-
-
-def plain(text: str) -> str:
-    """The words alone: two finals that differ by case, spaces, punctuation or spelling in Unicode say the same."""
-    if text.isascii():
-        return " ".join(text.lower().translate(_SPACED).split())  # the same, at a tenth of the cost
-    # One sign may stand for eighteen letters: of a text of such, the beginning is enough.
-    letters = compared(text)[: 2 * len(text) + 64]
-    return _NOT_WORDS.sub(" ", letters.casefold()).strip()
-
-
-def extends(longer: str, shorter: str) -> bool:
-    """Whether one plain text is the other with more words at its end."""
-    if not longer.startswith(shorter) or len(longer) == len(shorter):
-        return False
-    return longer[len(shorter)] == " " or bool(_UNSPACED.search(shorter))
-
-
-def holds(longer: str, shorter: str) -> bool:
-    """Whether the words of one plain text stand together in the other."""
-    return shorter in longer if _UNSPACED.search(shorter) else f" {shorter} " in f" {longer} "
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +39,8 @@ class Segment:
     """One final piece of transcript, `heard_at` in seconds of the session's clock. Equal only to itself.
 
     `asks` tells how its words were judged. `is_provisional`: no final has come yet, a partial stands for it.
+    `is_apart`: it stays in the talk, and is part of no question. `part_of`: the final that left the talk when one of
+    its questions was asked, while this one waits.
     """
 
     text: str
@@ -70,13 +49,19 @@ class Segment:
     speaker: Speaker = None
     language: str | None = None
     is_provisional: bool = False
+    is_apart: bool = False
     asks: Verdict | None = None
     began_at: float | None = None
     recalled_at: float = 0.0
+    part_of: Segment | None = None
     words: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.words = plain(self.text)
+
+    def raises(self, question: Verdict) -> bool:
+        """Whether this is one of the questions in it."""
+        return self.asks is not None and any(each is question for each in self.asks.each)
 
     def may_be_said_by(self, speaker: Speaker) -> bool:
         """False when two speakers are named and differ."""
@@ -110,8 +95,10 @@ class Transcript:
             if segment.text != older.text:
                 self.replace(older, segment)
                 return "replaced", older
-        elif extends(segment.words, older.words):
+        elif grows(segment.words, older.words):
             return "extended", older
+        elif segment.words != older.words:
+            return "corrected", older
         older.heard_at = segment.heard_at
         older.is_provisional = False
         return "repeated", older
@@ -119,21 +106,42 @@ class Transcript:
     def _same_utterance(self, segment: Segment) -> Segment | None:
         if segment.segment_id is not None:
             for known in self.segments:
-                if known.segment_id == segment.segment_id and known.may_be_said_by(segment.speaker):
+                if known.segment_id == segment.segment_id and (
+                    known.may_be_said_by(segment.speaker) or self._says_no_more_than(segment, known)
+                ):
                     return known
             gone = self.gone.get(segment.segment_id)
-            if gone is not None and gone.may_be_said_by(segment.speaker):
+            if gone is not None and self._says_no_more_than(segment, gone):
                 return gone
         mine = [known for known in self.finals if known.speaker == segment.speaker]
         for known in reversed(mine):
             if segment.segment_id is not None and not known.is_provisional:
                 continue  # its id says that it is another one
-            is_late_final = known.is_provisional and not segment.is_provisional
-            is_recent = segment.heard_at - known.heard_at <= (
-                LATE_FINAL_SECONDS if is_late_final else self.merge_seconds
-            )
             is_newest = known is mine[-1]
-            if is_recent and (segment.words == known.words or (is_newest and extends(segment.words, known.words))):
+            if known.is_provisional and not segment.is_provisional:
+                is_recent = is_newest or segment.heard_at - known.heard_at <= LATE_FINAL_SECONDS
+            else:
+                is_recent = segment.heard_at - known.heard_at <= self.merge_seconds
+            if is_recent and (
+                segment.words == known.words
+                or (is_newest and extends(segment.words, known.words))
+                or (is_newest and known.is_provisional and corrects(segment.words, known.words))
+            ):
+                return known
+        return None
+
+    @staticmethod
+    def _says_no_more_than(segment: Segment, known: Segment) -> bool:
+        """Whether it is what is known, heard better or further; else its id was given to something else."""
+        return corrects(segment.words, known.words) or grows(segment.words, known.words)
+
+    def echoed(self, segment: Segment) -> Segment | None:
+        """What somebody else was heard saying just now, if this is the same."""
+        began_at = segment.heard_at if segment.began_at is None else segment.began_at
+        for known in reversed(self.finals):
+            if known.speaker == segment.speaker or known.is_apart or began_at - known.heard_at > ECHO_SECONDS:
+                continue
+            if copies(segment.words, known.words):
                 return known
         return None
 
@@ -146,7 +154,7 @@ class Transcript:
             if not known.may_be_said_by(speaker) or now - max(known.heard_at, known.recalled_at) > limit:
                 continue
             words = plain(text) if words is None else words
-            if holds(known.words, words):
+            if holds(known.words, words) or (known.is_provisional and lingers(words, known.words)):
                 known.recalled_at = now
                 return True
         return False
@@ -176,11 +184,28 @@ class Transcript:
     def of(self, *speakers: Speaker) -> list[Segment]:
         return [segment for segment in self.segments if segment.speaker in speakers]
 
+    def until(self, question: Verdict, speaker: Speaker) -> list[Segment]:
+        """What was said up to that question; empty if it is not known."""
+        mine = self.of(speaker)
+        return mine[: max((at for at, known in enumerate(mine, 1) if known.raises(question)), default=0)]
+
+    def take(self, question: Verdict, speaker: Speaker, pending: Iterable[Verdict]) -> list[Segment]:
+        """Hand out the same but for what holds only other questions, which are pending; it leaves the talk."""
+        segments = [
+            known
+            for known in self.until(question, speaker)
+            if known.raises(question) or not any(known.raises(other) for other in pending)
+        ]
+        self.drop(segments)
+        if segments:
+            self.keep_parts(segments[-1], question)
+        return segments
+
     def before(self, segment: Segment) -> Segment | None:
         """The same speaker's final just before, if it is near enough to belong to it."""
         mine = self.of(segment.speaker)
         index = mine.index(segment)
-        if index == 0 or segment.heard_at - mine[index - 1].heard_at > self.merge_seconds:
+        if index == 0 or mine[index - 1].is_apart or segment.heard_at - mine[index - 1].heard_at > self.merge_seconds:
             return None
         return mine[index - 1]
 
@@ -188,6 +213,7 @@ class Transcript:
         """Take these out; a repetition of them is still known as one."""
         for segment in [known for known in segments if known in self.segments]:
             self.segments.remove(segment)
+            self.drop_parts(segment)
             if segment.segment_id is not None:
                 self.gone.pop(segment.segment_id, None)
                 self.gone[segment.segment_id] = segment
@@ -200,7 +226,27 @@ class Transcript:
 
     def put_back(self, segments: list[Segment]) -> None:
         """Undo the `drop` of segments that were asked: they are said again, as one question with what follows."""
+        for segment in segments:
+            self.drop_parts(segment)
         self.segments = [*segments, *self.segments]
+
+    def drop_parts(self, whole: Segment) -> None:
+        """The questions of a final that wait are said again, with it."""
+        self.segments = [known for known in self.segments if known.part_of is not whole]
+
+    def keep_parts(self, whole: Segment, asked: Verdict) -> None:
+        """Keep the questions of a final that has left the talk with one of them: each waits for its turn."""
+        if whole.asks is None or not whole.asks.others:
+            return
+        rest, parts = whole.text, []
+        for each in whole.asks.each:
+            before, question, after = rest.partition(each.question)
+            rest = after if question else rest
+            if each is not asked:
+                text = (before + each.question).strip()
+                text = text if question else each.question
+                parts.append(replace(whole, text=text, segment_id=None, asks=each, part_of=whole))
+        self.segments = [*parts, *self.segments]
 
 
 def ending(text: str, limit: int) -> str:

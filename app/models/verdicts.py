@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 Asking = Literal[
@@ -43,7 +43,18 @@ LANGUAGES: Final = {
     "fr": "french",
     "es": "spanish",
     "it": "italian",
+    "pt": "portuguese",
+    "ru": "russian",
+    "tr": "turkish",
+    "id": "indonesian",
+    "vi": "vietnamese",
+    "hi": "hindi",
+    "ar": "arabic",
 }
+
+
+# How sure it is that a phrase asks right after an answer.
+ELLIPTIC: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,10 @@ class Verdict:
     `confidence` is how sure `is_question` is, 0 to 1.
 
     `is_complete` is false while the words cannot be all: "what is the", "能不能帮我". `is_continuation`: they cannot be
-    the beginning: "of the red one". `is_follow_up`: they mean nothing without what was said before: "and in winter?".
+    the beginning: "of the red one". `is_follow_up`: they mean nothing without what was said before: "and in winter?";
+    what is no question then asks right after an answer: "and in winter".
+    `rule`: the name of the rule that decided. `others`: the further questions of the same text, which do not lean on
+    this one.
     """
 
     is_question: bool
@@ -64,3 +78,14 @@ class Verdict:
     language: str
     is_continuation: bool = False
     is_follow_up: bool = False
+    rule: str = ""
+    others: tuple[Verdict, ...] = ()
+
+    def asked_after_an_answer(self, text: str) -> Verdict:
+        """The same of a text that asks for what went before it."""
+        return replace(self, is_question=True, reason="declarative", confidence=ELLIPTIC, question=text)
+
+    @property
+    def each(self) -> tuple[Verdict, ...]:
+        """One verdict for each question of the text."""
+        return (self, *self.others)

@@ -19,11 +19,12 @@ query_id: ContextVar[str | None] = ContextVar("query_id", default=None)
 CHATTY = ("httpx", "httpcore", "asyncio", "websockets", "watchfiles")
 
 # What uvicorn 0.54 logs, though only clients are to blame: a handshake that was refused with a status of its own, text
-# that is not UTF-8, a request that is none.
+# that is not UTF-8, a request that is none; and, for each connection, what the line before has said.
 NO_NEWS = {
     "ASGI callable returned without completing handshake.",
     "Invalid UTF-8 sequence received from client.",
     "Invalid HTTP request received.",  # counted, and anybody can cause it
+    "connection open",
 }
 
 TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -99,7 +100,7 @@ def _tidy_record(record: logging.LogRecord) -> bool:
         # As a whole: a token may stand half in the message and half in an argument.
         record.msg, record.args = clean, None
     for name, value in vars(record).items():
-        if isinstance(value, str):
+        if isinstance(value, str) and name not in _SAFE:
             setattr(record, name, _tidy_lines(value) if name in _MANY_LINES else tidy(value))
     if record.exc_info:
         trace = _TRACES.formatException(record.exc_info)
@@ -113,6 +114,8 @@ def _tidy_lines(text: str) -> str:
 
 
 _MANY_LINES = {"exc_text", "stack_info"}
+# What every record has, and the program alone decides; the message was tidied as a whole.
+_SAFE = {*vars(logging.makeLogRecord({}))} - _MANY_LINES | {"color_message"}
 _TRACES = logging.Formatter()
 
 

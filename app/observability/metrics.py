@@ -35,7 +35,7 @@ CLOSE_CODES = frozenset({*CloseCode, 1001, 1005, 1006})
 LIMITS = ("too_many_sessions", "too_many_connections", "session_limit")
 # Requests that the edge refuses before the service sees them.
 EDGE = ("malformed", "too_large", "too_slow")
-REFUSALS = ("foreign_origin", "unauthorized", "draining", *LIMITS, *EDGE)
+REFUSALS = ("foreign_origin", "unauthorized", "draining", "store_away", *LIMITS, *EDGE)
 RESUMES = ("resumed", *get_args(NotResumed))
 
 # When a counter began says nothing here, and would double the number of series.
@@ -54,6 +54,13 @@ class State:
     ready_processes: Annotated[int, "Processes that are ready to answer"]
     open_breakers: Mapping[str, int]
     """By the provider behind them."""
+
+
+GAUGES = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(State, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
 
 
 class MetricsUnreadable(Exception):
@@ -75,18 +82,19 @@ class Metrics:
         if self._folder is None:
             ProcessCollector(registry=self.registry)
 
-        self.sessions_opened = self._counter("sessions_opened", "Sessions begun", *tenant)
-        self.resumes = self._counter("resumes", "Clients that came back with a token", "result")
-        self.refused = self._counter("handshakes_refused", "Clients that were not let in", "reason")
-        self.closed = self._counter("connections_closed", "Connections that ended, by WebSocket close code", "code")
-        self.messages = self._counter("messages", "Client messages that were taken", "type")
-        self.errors = self._counter("errors", "Error frames, refused messages among them", "code")
-        self.verdicts = self._counter("verdicts", "Verdicts that clients were told", "reason", "language")
-        self.asked = self._counter("questions_asked", "Questions announced to clients", "provider", *tenant)
-        self.questions = self._counter("questions", "Questions that ended", "outcome", "code", "provider", *tenant)
-        self.speculations = self._counter("speculations", "Questions that were asked early", "result")
-        self.retries = self._counter("retries", "Questions that were sent to the backend once more")
-        self.renewals = self._counter("conversations_renewed", "Conversations that Dify had forgotten")
+        self.sessions_opened = self.counter("sessions_opened", "Sessions begun", *tenant)
+        self.resumes = self.counter("resumes", "Clients that came back with a token", "result")
+        self.refused = self.counter("handshakes_refused", "Clients that were not let in", "reason")
+        self.closed = self.counter("connections_closed", "Connections that ended, by WebSocket close code", "code")
+        self.messages = self.counter("messages", "Client messages that were taken", "type")
+        self.errors = self.counter("errors", "Error frames, refused messages among them", "code")
+        self.verdicts = self.counter("verdicts", "Verdicts that clients were told", "reason", "language")
+        self.asked = self.counter("questions_asked", "Questions announced to clients", "provider", *tenant)
+        self.questions = self.counter("questions", "Questions that ended", "outcome", "code", "provider", *tenant)
+        self.speculations = self.counter("speculations", "Questions that were asked early", "result")
+        self.retries = self.counter("retries", "Questions that were sent to the backend once more")
+        self.feedback = self.counter("feedback", "What people thought of answers", "rating")
+        self.renewals = self.counter("conversations_renewed", "Conversations that Dify had forgotten")
 
         self.wait = self._seconds("question_wait", "From the last word to the asking")
         self.first_text = self._seconds("first_text", "From the asking to the first text", "provider", *tenant)
@@ -96,10 +104,11 @@ class Metrics:
         lag = "How late the event loop gets to what is due"
         self.lag = self._histogram("event_loop_lag_seconds", lag, buckets=LAGS)
 
-        hints = get_type_hints(State, include_extras=True)
-        self._gauges = {name: self._gauge(name, *hints[name].__metadata__) for name in hints if name != "open_breakers"}
-        self._breakers = self._gauge("breakers_open", "Circuit breakers that keep questions back", "provider")
-        self._build = self._gauge("build_info", "1 for each process; version and Python as labels", "version", "python")
+        self.redis = RedisMetrics(self) if settings.redis_url is not None else None
+
+        self._gauges = {name: self.gauge(name, meaning) for name, meaning in GAUGES.items()}
+        self._breakers = self.gauge("breakers_open", "Circuit breakers that keep questions back", "provider")
+        self._build = self.gauge("build_info", "1 for each process; version and Python as labels", "version", "python")
         self._build.labels(__version__, platform.python_version()).set(1)
         self._begin_at_zero(settings)
 
@@ -112,11 +121,13 @@ class Metrics:
             self.resumes.labels(result)
         for result in ("won", "wasted"):
             self.speculations.labels(result)
+        for rating in ("like", "dislike", "none"):
+            self.feedback.labels(rating)
         for code in CLOSE_CODES:
             self.closed.labels(str(code))
         self.errors.labels(ErrorCode.INTERNAL_ERROR)
 
-    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+    def counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"realtime_rag_{name}", f"{help}.", labels, registry=self.registry)
 
     def _seconds(self, name: str, help: str, *labels: str) -> Histogram:
@@ -125,7 +136,7 @@ class Metrics:
     def _histogram(self, name: str, help: str, *labels: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"realtime_rag_{name}", f"{help}.", labels, buckets=buckets, registry=self.registry)
 
-    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+    def gauge(self, name: str, help: str, *labels: str) -> Gauge:
         name = f"realtime_rag_{name}"
         return Gauge(name, f"{help}.", labels, registry=self.registry, multiprocess_mode="livesum")
 
@@ -165,6 +176,19 @@ class Metrics:
         """This process ends: its gauges count no more."""
         if self._folder is not None:
             mark_process_dead(os.getpid(), str(self._folder))
+
+
+class RedisMetrics:
+    """What is counted where processes share their sessions."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.up = metrics.gauge("redis_up", "Processes for which Redis is there")
+        self.frames = metrics.counter("redis_frames", "Frames that were written to Redis")
+        self.moved = metrics.counter("sessions_moved", "Sessions that came from another process")
+        self.seized = metrics.counter("sessions_seized", "Sessions that came from a process that is gone")
+        self.relayed = metrics.counter("sessions_relayed", "Clients served from another process, which was answering")
+        self.fenced = metrics.counter("sessions_fenced", "Sessions that another process had taken")
+        self.rewritten = metrics.counter("sessions_rewritten", "Sessions that Redis had lost, and got again")
 
 
 def codes(root: type[RagError] = RagError) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from app.models.answers import Feedback
 from app.models.effects import CancelQuery, StartQuery
 from app.models.pieces import Sent
 
@@ -27,6 +28,9 @@ class Observer:
 
     def cancelled(self, effect: CancelQuery) -> None:
         """A query has ended without a final frame."""
+
+    def rated(self, feedback: Feedback) -> None:
+        """Somebody has said what they think of an answer."""
 
 
 class Observers:
@@ -52,6 +56,9 @@ class Observers:
 
     def cancelled(self, effect: CancelQuery) -> None:
         self._tell(lambda observer: observer.cancelled(effect))
+
+    def rated(self, feedback: Feedback) -> None:
+        self._tell(lambda observer: observer.rated(feedback))
 
     def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in self._all:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 
+from app.models.answers import Feedback
 from app.models.effects import CancelQuery, StartQuery
 from app.models.messages import CLIENT_TYPES, Error, FinalAnswer, Status, Timing
 from app.models.pieces import AnswerPiece, MessageAck, Sent
@@ -89,6 +90,9 @@ class SessionMetrics(Observer):
             self._count_guess("wasted")
         else:
             self._account.count_end("interrupted", effect.reason, effect.timing)
+
+    def rated(self, feedback: Feedback) -> None:
+        self._account.metrics.feedback.labels(feedback.rating or "none").inc()
 
     def _count_text(self, frame: AnswerPiece) -> None:
         # The way of every token: what follows is measured by tests/benchmarks/metrics.py.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import HTTPException
 
+from app.config import OWN_DOCS, Settings
 from app.dependencies import RuntimeDep
+from app.models.messages import Tuning
+from app.values import ANY, origin_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,8 +29,11 @@ MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".json": "application/json",
     ".jsonl": "application/x-ndjson; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
 # The only script in the page itself runs because the policy names its hash.
@@ -75,24 +84,61 @@ def pages() -> dict[str, Page]:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def console(request: Request, runtime: RuntimeDep) -> Response:
-    """The page itself, with the title and the path of the WebSocket in it."""
-    settings = runtime.settings
+    """The page itself, with what it has to know of the settings in it."""
     text = pages()["index.html"].content.decode()
-    for name, value in (("app_title", settings.app_title), ("ws_path", settings.ws_path)):
-        text = text.replace(f"{{{{{name}}}}}", html.escape(value))
-    return _respond(request, Page.of(text.encode(), ".html"))
+    for name, value in _facts(runtime.settings).items():
+        text = text.replace(f"{{{{{name}}}}}", html.escape(str(value)))
+    return respond(request, Page.of(text.encode(), ".html"), _policy(runtime.settings))
 
 
 @router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
-async def static(request: Request, path: str) -> Response:
+async def static(request: Request, runtime: RuntimeDep, path: str) -> Response:
     page = pages().get(path)
-    if page is None or path == "index.html":
+    if page is None or path.endswith(".html"):
         raise HTTPException(404)
-    return _respond(request, page)
+    response = respond(request, page)
+    if path.endswith(".js"):
+        _share(request, response, runtime.gate.directory.known_origins)
+    return response
 
 
-def _respond(request: Request, page: Page) -> Response:
-    headers = {**HEADERS, "ETag": page.etag}
+def _share(request: Request, response: Response, allowed: Collection[str]) -> None:
+    """Let pages that may connect import a module. It holds no secret, and is the same for everybody."""
+    response.headers["Vary"] = "Origin"
+    origin = request.headers.get("Origin", "")
+    try:
+        is_known = ANY in allowed or origin_of(origin) in allowed
+    except ValueError:
+        return
+    if is_known:
+        response.headers["Access-Control-Allow-Origin"] = ANY if ANY in allowed else origin
+
+
+def _policy(settings: Settings) -> str:
+    """The page may connect to the recogniser, too."""
+    if settings.ears_url is None:
+        return POLICY
+    ears = urlsplit(settings.ears_url)
+    return POLICY.replace("connect-src 'self'", f"connect-src 'self' {ears.scheme}://{ears.netloc}")
+
+
+def _facts(settings: Settings) -> dict[str, str | int]:
+    folder = settings.knowledge_dir or OWN_DOCS
+    return {
+        "app_title": settings.app_title,
+        "ws_path": settings.ws_path,
+        "debug_pages": "yes" if settings.debug_pages else "no",
+        "tuning": json.dumps({name: getattr(settings, name) for name in Tuning.model_fields}),
+        "max_message_bytes": settings.max_message_bytes,
+        # Questions about this service are good examples where its own pages are what is answered from.
+        "folder": "own-docs" if folder.resolve() == OWN_DOCS.resolve() else "other",
+        "ears_url": settings.ears_url or "",
+        "ears_kind": settings.ears_kind,
+    }
+
+
+def respond(request: Request, page: Page, policy: str = POLICY) -> Response:
+    headers = {**HEADERS, "Content-Security-Policy": policy, "ETag": page.etag}
     # A proxy that compresses makes the tag a weak one.
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
     if page.etag in known:

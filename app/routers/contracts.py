@@ -22,18 +22,21 @@ class DocumentResponse(Response):
     media_type = "application/json"
 
 
+@router.head("/asyncapi.json", include_in_schema=False)
 @router.get("/asyncapi.json", response_class=DocumentResponse, responses={200: {"content": JSON_OBJECT}})
 async def asyncapi(runtime: RuntimeDep) -> DocumentResponse:
     """The WebSocket for programs: AsyncAPI 3.0."""
     return DocumentResponse(_asyncapi_json(*_facts(runtime.settings)))
 
 
+@router.head("/docs", include_in_schema=False)
 @router.get("/docs", response_class=HTMLResponse)
 async def docs(request: Request) -> HTMLResponse:
     """These HTTP pages, for people."""
     return HTMLResponse(http_page(request.app.openapi()), headers=HEADERS)
 
 
+@router.head("/docs/protocol", include_in_schema=False)
 @router.get("/docs/protocol", response_class=HTMLResponse)
 async def protocol(runtime: RuntimeDep) -> HTMLResponse:
     """The WebSocket, for people."""

@@ -27,6 +27,8 @@ class Health(BaseModel):
     provider: str = Field(description="Who answers: the setting `RAG_PROVIDER`.")
     dify_configured: bool = Field(description="Whether there is a Dify key.")
     fallback: str | None = Field(description="Who answers when `provider` cannot: the setting `FALLBACK_PROVIDER`.")
+    not_ready: Reason | None = Field(description="Why it is not ready, as on `/health/ready`; null when it is.")
+    left_alone: bool = Field(description="Whether `provider` failed too often in a row and is not asked for a while.")
     sessions: int = Field(description="Open now, parked ones included.")
     parked: int = Field(description="Without a connection, waiting for their clients to come back.")
     uptime_s: float = Field(description="Seconds since the start.")
@@ -63,6 +65,8 @@ async def health(runtime: RuntimeDep) -> Health:
         provider=runtime.settings.rag_provider,
         dify_configured=runtime.settings.dify_api_key is not None,
         fallback=runtime.settings.fallback_provider,
+        not_ready=runtime.readiness.reason,
+        left_alone=runtime.readiness.is_left_alone,
         sessions=len(runtime.sessions),
         parked=runtime.sessions.parked,
         uptime_s=round(time.monotonic() - runtime.started_at, 3),

@@ -11,6 +11,7 @@ from app.observability.metrics import CONTENT_TYPE, MetricsUnreadable
 router = APIRouter(tags=["metrics"])
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(runtime: RuntimeDep) -> Response:
     """Everything that is counted and measured, in Prometheus' text format."""

@@ -11,13 +11,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.codes import CloseCode
 from app.dependencies import Runtime, runtime_of
 from app.identity import Identity, Refusal, choose_subprotocol
-from app.models.messages import SessionLimit, Unauthorized
+from app.models.messages import NotResumed, SessionLimit, Unauthorized
 from app.sessions.direct import direct_of
-from app.sessions.opening import Claim, NoRoom
+from app.sessions.frames import NotKept
+from app.sessions.opening import NoRoom
+from app.sessions.store import Claim, FarVisit, StoreAway
 from app.values import subscriber_of
 
-# When a client that was not let in may try again, in seconds.
-RETRY_AFTER = 5
+RETRY_AFTER = 5  # seconds, for a client that was not let in
 
 
 class RealtimeAsr:
@@ -36,55 +37,74 @@ class RealtimeAsr:
                     runtime.metrics.refused.labels("foreign_origin").inc()
                     await websocket.close()  # before it is accepted: HTTP 403
                 elif await _has_place(runtime, websocket, address, identity):
-                    await websocket.accept(choose_subprotocol(scope["subprotocols"]))
-                    await _serve(runtime, websocket, identity, receive, send)
+                    entering = _Entering(runtime, websocket, identity)
+                    if await entering.has_looked_up():
+                        await entering.accept(choose_subprotocol(scope["subprotocols"]))
+                        await entering.serve(receive, send)
 
 
 async def _has_place(runtime: Runtime, websocket: WebSocket, address: str, identity: Identity | Refusal) -> bool:
     """Whether there is a place for one more; who finds none is told so before the socket is accepted."""
-    limit = runtime.settings.connections_per_address
-    reason: str | None
-    if limit and runtime.sessions.of_address(address) > limit:
-        reason, status = "too_many_connections", 429
-    else:
-        is_known = isinstance(identity, Identity)
-        tenant = identity.tenant.name if isinstance(identity, Identity) and identity.tenant is not None else None
-        token = websocket.query_params.get("resume_token")
-        reason, status = runtime.sessions.unavailable(token, tenant, may_take_place=is_known), 503
-    if reason is None:
-        return True
+    tenant = identity.tenant_name if isinstance(identity, Identity) else None
+    token = websocket.query_params.get("resume_token")
+    reason = runtime.sessions.unavailable(address, token, tenant, may_take_place=isinstance(identity, Identity))
+    if reason is not None:
+        await _turn_away(runtime, websocket, reason, 429 if reason == "too_many_connections" else 503)
+    return reason is None
+
+
+async def _turn_away(runtime: Runtime, websocket: WebSocket, reason: str, status: int = 503) -> None:
     runtime.metrics.refused.labels(reason).inc()
     await websocket.send_denial_response(JSONResponse({"reason": reason}, status, {"Retry-After": str(RETRY_AFTER)}))
-    return False
 
 
-async def _serve(
-    runtime: Runtime, websocket: WebSocket, identity: Identity | Refusal, receive: Receive, send: Send
-) -> None:
-    """Give the client its session back, or a new one, and serve it."""
-    if not isinstance(identity, Identity):
-        await _refuse(runtime, websocket, Unauthorized(), CloseCode.UNAUTHORIZED)
-        return
-    try:
-        live, start = await runtime.opening.enter(identity, _claim(websocket))
-    except NoRoom:
-        await _refuse(runtime, websocket, SessionLimit(), CloseCode.SESSION_LIMIT)
-        return
-    connection = await live.attend(start, receive, send, direct_of(websocket.scope))
-    runtime.metrics.count_close(connection.left_with if connection.close_code is None else connection.close_code)
-    await connection.say_goodbye()
+class _Entering:
+    """A client that finds a place, on its way to its session."""
+
+    def __init__(self, runtime: Runtime, websocket: WebSocket, identity: Identity | Refusal) -> None:
+        self._runtime = runtime
+        self._websocket = websocket
+        self._identity = identity
+        self._claim = Claim.of(websocket.query_params)
+        self._not_resumed: NotResumed | None = None
+        self._visit: FarVisit | None = None
+
+    async def has_looked_up(self) -> bool:
+        """Look for its session elsewhere, if it is not here; false if that cannot be, and it was told so."""
+        if not isinstance(self._identity, Identity) or self._claim is None:
+            return True
+        try:
+            self._visit = await self._runtime.opening.look_up(self._identity, self._claim)
+        except StoreAway:
+            await _turn_away(self._runtime, self._websocket, "store_away")
+            return False
+        except NotKept as error:
+            self._claim, self._not_resumed = None, error.reason
+        return True
+
+    async def accept(self, subprotocol: str | None) -> None:
+        try:
+            await self._websocket.accept(subprotocol)
+        except (OSError, WebSocketDisconnect):  # it has left meanwhile
+            if self._visit is not None:
+                self._visit.let_go()
+            raise
+
+    async def serve(self, receive: Receive, send: Send) -> None:
+        """Give it its session back, or a new one, and serve it."""
+        runtime, websocket = self._runtime, self._websocket
+        if not isinstance(self._identity, Identity):
+            return await _refuse(runtime, websocket, Unauthorized(), CloseCode.UNAUTHORIZED)
+        try:
+            visit = self._visit or await runtime.opening.enter(self._identity, self._claim, self._not_resumed)
+        except NoRoom:
+            return await _refuse(runtime, websocket, SessionLimit(), CloseCode.SESSION_LIMIT)
+        connection = await visit.attend(receive, send, direct_of(websocket.scope))
+        runtime.metrics.count_close(connection.left_with if connection.close_code is None else connection.close_code)
+        await connection.say_goodbye()
 
 
 async def _refuse(runtime: Runtime, websocket: WebSocket, frame: SessionLimit | Unauthorized, code: CloseCode) -> None:
     runtime.metrics.refused.labels(frame.code.lower()).inc()
     await websocket.send_text(frame.to_json())
     await websocket.close(code, frame.code)
-
-
-def _claim(websocket: WebSocket) -> Claim | None:
-    query = websocket.query_params
-    token, last_seq = query.get("resume_token"), query.get("last_seq", "")
-    if token is None:
-        return None
-    is_number = last_seq.isascii() and last_seq.isdigit() and len(last_seq) < 16
-    return Claim(token, int(last_seq) if is_number else 0, query.get("session_id") or None)

@@ -14,8 +14,13 @@ STEP_BYTES = 16 * 1024
 GZIP = b"\x1f"
 
 
-def _inflater() -> zlib._Decompress:
-    return zlib.decompressobj(zlib.MAX_WBITS + 32)  # it finds out whether gzip or zlib
+def _inflater(wbits: int = zlib.MAX_WBITS + 32) -> zlib._Decompress:
+    return zlib.decompressobj(wbits)  # with 32 it finds out whether gzip or zlib
+
+
+def _has_header(data: bytes) -> bool:
+    """Whether it begins as RFC 1950 says of `deflate`; what some servers send has no header (RFC 9110, 8.4.1.2)."""
+    return data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
 
 
 class Body:
@@ -30,6 +35,7 @@ class Body:
         self._stream = response.stream
         named = response.headers.get("content-encoding", "").lower().split(",")
         self._codings = [coding for name in named if (coding := name.strip()) not in {"", "identity"}]
+        self._head = b"" if self._codings == ["deflate"] else None
         if self._codings:
             self._inflater = _inflater()
 
@@ -59,6 +65,13 @@ class Body:
             raise httpx.DecodingError("the body is not compressed as it says") from error
 
     async def _pieces(self, data: bytes) -> AsyncIterator[bytes]:
+        if self._head is not None:
+            data = self._head + data
+            self._head = data if len(data) < 2 else None
+            if self._head is not None:
+                return
+            if not _has_header(data):
+                self._inflater = _inflater(-zlib.MAX_WBITS)
         while True:
             if self._inflater.eof:
                 if not data.startswith(GZIP):

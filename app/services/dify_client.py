@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
 from typing import Any
@@ -21,7 +21,7 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.models.answers import AnswerEvent, ConversationNamed, Question
+from app.models.answers import AnswerEvent, ConversationNamed, Feedback, QueryScope, Question
 from app.observability.session_metrics import count_renewal
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
@@ -51,8 +51,10 @@ logger = logging.getLogger(__name__)
 # How long a question that nobody waits for any more is seen off: stopped, read to its end, closed. Its conversation
 # takes no other question meanwhile (langgenius/dify #16450). Dify reads the stop call's flag once a second.
 LEAVE_SECONDS = 1.2
-# How long a stop call may take altogether, in seconds.
+# How long a stop call, or a feedback, may take altogether, in seconds.
 STOP_SECONDS = 2.0
+# Feedbacks that may be on their way at the same time: they take connections that questions need.
+MOST_RATINGS = 16
 # Connections beyond one for each running query. One that is seen off holds two, for `LEAVE_SECONDS` at most: enough for
 # fifty interrupts a second, and for five times as many of a Dify that stops at once.
 SPARE_CONNECTIONS = 128
@@ -78,10 +80,11 @@ class DifyClient:
     """A `RagProvider` over Dify. `tasks` must outlive every query: it holds what is on its way to Dify."""
 
     def __init__(self, http: httpx.AsyncClient, settings: Settings, tasks: asyncio.TaskGroup) -> None:
-        self.offers = Offers(probe=self.probe)
+        self.offers = Offers(probe=self.probe, stop=self.stop, feedback=self.rate)
         self._http = http
         self._settings = settings
         self._tasks = tasks
+        self._rating: dict[asyncio.Task[None], str] = {}  # and of which message
         self._leaving: dict[str, asyncio.Task[None]] = {}
         key = settings.dify_api_key
         self._headers = {
@@ -134,6 +137,21 @@ class DifyClient:
         if status != 200:
             raise RagUnavailable(f"Dify answers {status}")
 
+    def stop(self, run: str, user: str) -> None:
+        """Have Dify stop what a process that is gone has asked."""
+        self._tasks.create_task(self._post_stop(run, user))
+
+    def rate(self, feedback: Feedback) -> None:
+        """Tell Dify what somebody thinks of an answer."""
+        if len(self._rating) >= MOST_RATINGS:
+            logger.warning("a feedback is lost: %s others are on their way to Dify", MOST_RATINGS)
+            return
+        # What is said last of an answer has to come last.
+        former = [task for task, message_id in self._rating.items() if message_id == feedback.message_id]
+        task = self._tasks.create_task(self._post_feedback(feedback, former[-1:]))
+        self._rating[task] = feedback.message_id
+        task.add_done_callback(self._rating.pop)
+
     # Asking
 
     async def _ask(self, run: _Run, question: Question, deadlines: Deadlines) -> None:
@@ -156,7 +174,7 @@ class DifyClient:
     ) -> None:
         trace_headers, trace_id = outgoing()
         body = {
-            "query": question.text if self._settings.query_scope == "question" else question.whole,
+            "query": question.text if self._scope(question) == "question" else question.whole,
             "inputs": self._inputs(question),
             "user": question.user,
             "response_mode": self._settings.dify_response_mode,
@@ -182,10 +200,13 @@ class DifyClient:
         except Exception as error:
             return error
 
+    def _scope(self, question: Question) -> QueryScope:
+        return question.scope or self._settings.query_scope
+
     def _inputs(self, question: Question) -> dict[str, Any]:
         settings = self._settings
         told = [
-            (settings.context_input, question.context if settings.query_scope == "question" else ""),
+            (settings.context_input, question.context if self._scope(question) == "question" else ""),
             (settings.talk_input, "\n".join(f"{said.label}: {said.text}" for said in question.talk)),
             (settings.answer_language_input, question.answer_language),
             (settings.answer_style_input, question.answer_style),
@@ -246,15 +267,29 @@ class DifyClient:
             await run.read_on(chunks, lambda: run.answer.is_closing)
 
     async def _post_stop(self, task_id: str, user: str) -> None:
-        url = f"{self._settings.dify_url}/chat-messages/{task_id}/stop"
+        await self._tell(f"chat-messages/{task_id}/stop", {"user": user}, "stop call")
+
+    async def _post_feedback(self, told: Feedback, former: Sequence[asyncio.Task[None]]) -> None:
+        if former:
+            await asyncio.wait(former)
+        body = {"rating": told.rating, "user": told.user, "content": told.text}
+        status = await self._tell(f"messages/{told.message_id}/feedbacks", body, "feedback")
+        if status not in {None, 200}:
+            logger.warning("the feedback was not taken: Dify answers %s", status)
+
+    async def _tell(self, path: str, body: dict[str, Any], what: str) -> int | None:
+        """Post something that nobody waits for; return with which status it was answered, if it was."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 options: dict[str, Any] = {"headers": self._headers, "timeout": self._timeout}
-                async with self._http.stream("POST", url, json={"user": user}, **options) as response:
+                url = f"{self._settings.dify_url}/{path}"
+                async with self._http.stream("POST", url, json=body, **options) as response:
                     await Body(response).read(MAX_ERROR_BYTES)  # then the connection serves again
+                    return response.status_code
         except Exception as error:
             # Best effort: whatever comes of it must not end the tasks that serve everybody.
-            logger.info("the stop call failed: %s", error or type(error).__name__)
+            logger.info("the %s failed: %s", what, error or type(error).__name__)
+            return None
 
 
 class _Run:

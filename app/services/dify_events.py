@@ -71,6 +71,8 @@ def _read_event(data: Data) -> dict[str, Any] | None:
     """
     if isinstance(data, EventHead) or len(data) > MAX_WHOLE_BYTES:
         head = read_head(data)
+        if head is None and not data[:PIECE_BYTES].lstrip().startswith(b"{"):
+            return None  # no object, whatever its size
         # Where a relay has sorted the keys, the "data" of a step comes before its kind.
         is_step = head is not None and "data" in head and b'"answer"' not in data
         if head is None or head.get("event") in TEXT_KINDS or ("event" not in head and not is_step):
@@ -175,7 +177,7 @@ class DifyAnswer(Answer):
         name = text_in(event, "conversation_id")
         if 0 < len(name) <= MAX_ID_CHARS:  # it is kept as long as the session
             self.conversation_id = name
-            yield ConversationNamed(name)
+            yield ConversationNamed(name, self.task_id)
 
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after a closing event."""
@@ -281,9 +283,11 @@ class DifyAnswer(Answer):
             yield from self._show(self._output)
         yield from self._flush()
         metadata = object_in(self._message_end or {}, "metadata")
+        found = _ID.fullmatch(text_in(self._message_end or {}, "message_id"))
         yield AnswerEnd(
             conversation_id=self.conversation_id,
             sources=tuple(islice(_sources(metadata.get("retriever_resources")), MAX_SOURCES)),
+            message_id=found and found[0],
             usage=plain(object_in(metadata, "usage")) or None,
             incomplete=self._workflow_status == "stopped",
         )

@@ -100,7 +100,7 @@ class GuardedProvider:
                     if isinstance(event, AnswerEnd):
                         if _is_empty(event, has_begun):
                             raise RagFailed(EMPTY)
-                        yield replace(event, conversation_id=None, provider=self._fallback_name)
+                        yield replace(event, conversation_id=None, message_id=None, provider=self._fallback_name)
                         return
                     if not isinstance(event, ConversationNamed):
                         yield event

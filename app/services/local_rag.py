@@ -55,6 +55,10 @@ class LocalRag:
         """What may hold the answer, best first: more than what is quoted, for somebody who can tell."""
         return await self._find(question, wanted)
 
+    async def texts(self) -> list[str]:
+        """Everything that is answered from."""
+        return await self.run(lambda: self._knowledge.texts)
+
     def vectors(self, model: str) -> Vectors:
         return self._knowledge.vectors(model)
 
@@ -111,10 +115,9 @@ async def open_local(settings: Settings, shared: Shared | None = None) -> AsyncI
 async def _open_folder(settings: Settings, folder: Path) -> AsyncIterator[LocalRag]:
     with (
         # Made here, used by two threads in turns, and closed when both have ended.
-        closing(open_index(settings.knowledge_index, folder)) as connection,
+        closing(open_index(settings.knowledge_index, folder)) as knowledge,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-rag") as thread,
     ):
-        knowledge = Knowledge(connection)
         index = Indexer(knowledge, folder, settings.knowledge_refresh_seconds)
         rag = LocalRag(knowledge, index, thread, is_said=settings.nothing_found == "say")
         loop = asyncio.get_running_loop()

@@ -104,6 +104,8 @@ class OpenAiAnswer(Answer):
             self.is_closing = True
             return
         event = _read(data)
+        if name == b"error" and not isinstance(event, dict):
+            event = {}  # that there is one is what matters
         if event is None:
             self.is_readable = self.has_read
             return

@@ -10,6 +10,7 @@ from app.models.answers import (
     AnswerEnd,
     AnswerEvent,
     ConversationNamed,
+    Feedback,
     Progress,
     Question,
     Source,
@@ -23,6 +24,7 @@ __all__ = [
     "AnswerEnd",
     "AnswerEvent",
     "ConversationNamed",
+    "Feedback",
     "Offers",
     "Progress",
     "Question",
@@ -40,12 +42,16 @@ class Offers:
 
     `is_stateless`: it remembers nothing of a conversation, so a question may be begun early and taken back at any time
     (`SPECULATE`). `index`: the index that it answers from, if it has one (`app.services.indexing`). `probe` finds out
-    whether it could answer, and raises `RagError` if not (`READY_PROBE_SECONDS`).
+    whether it could answer, and raises `RagError` if not (`READY_PROBE_SECONDS`). `stop` begins to stop a `run` of this
+    user, whose process is gone, and returns at once. `feedback` begins to tell what somebody thinks of an answer, whose
+    `AnswerEnd` had a `message_id`, and returns at once.
     """
 
     is_stateless: bool = False
     index: Index | None = None
     probe: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[str, str], None] | None = None
+    feedback: Callable[[Feedback], None] | None = None
 
 
 class RagProvider(Protocol):

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 # The first pause before a retry, in seconds; it doubles each time and is spread by half of itself either way.
 BACKOFF_SECONDS = 0.25
 MAX_ERROR_BYTES = 64 * 1024
+# What is read, and how many events are passed on, before others get their turn: tiny ones come by the thousand.
+TURN_BYTES = 4 * 1024
+TURN_EVENTS = 64
 NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 # What sending may end in; the last two come of an odd redirect.
@@ -148,12 +151,19 @@ async def read_stream(
                 if chunk is None:
                     events.extend(answer.end_of_stream())
                 else:
-                    await feed(chunk, events)
+                    for at in range(0, len(chunk), TURN_BYTES):
+                        if at:
+                            await asyncio.sleep(0)
+                        await feed(chunk[at : at + TURN_BYTES], events)
+                        if answer.is_over:
+                            break
             except RagError as error:
                 failure = error  # what came with it in the same read goes out first
             began = now()
-            for told in merge_texts(events):
+            for number, told in enumerate(merge_texts(events), start=1):
                 yield told
+                if number % TURN_EVENTS == 0:
+                    await asyncio.sleep(0)
             if failure is not None:
                 raise failure
             if answer.texts > texts:

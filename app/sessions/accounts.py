@@ -14,37 +14,35 @@ from app.observability.session_metrics import AccountMetrics
 from app.services.guarded import GuardedProvider
 from app.services.providers import load_provider
 from app.services.sharing import Shared
-from app.sessions.limits import Slots, TokenBucket
+from app.sessions.limits import Quota
+from app.sessions.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the sessions of one tenant share. Nothing is limited that the tenant's entry does not name."""
+    """What the sessions of one tenant share."""
 
     tenant: Tenant | None
     provider: GuardedProvider
     metrics: AccountMetrics
-    buckets: tuple[TokenBucket, ...] = ()
-    slots: tuple[Slots, ...] = ()
+    quota: Quota
 
     @property
     def name(self) -> str | None:
         return None if self.tenant is None else self.tenant.name
 
-    def has_room(self, sessions: int) -> bool:
-        """Whether one more session may begin beside so many."""
-        limit = None if self.tenant is None else self.tenant.max_sessions
-        return limit is None or sessions < limit
-
 
 class Accounts:
     """The accounts of this process, opened when first needed, all closed in the end."""
 
-    def __init__(self, settings: Settings, provider: GuardedProvider, shared: Shared, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, provider: GuardedProvider, shared: Shared, metrics: Metrics, store: Store
+    ) -> None:
         self._settings = settings
         self._shared = shared
         self._metrics = metrics
-        self._service = Account(None, provider, AccountMetrics(metrics, provider.name, None))
+        self._store = store
+        self._service = Account(None, provider, AccountMetrics(metrics, provider.name, None), Quota())
         self._accounts: dict[str, Account] = {}
         self._opening = asyncio.Lock()
         self._opened = AsyncExitStack()
@@ -69,7 +67,8 @@ class Accounts:
     @property
     def waiting(self) -> int:
         """Questions that wait for a slot of their tenant's."""
-        return sum(slots.waiting for account in self._accounts.values() for slots in account.slots)
+        quotas = (account.quota for account in self._accounts.values())
+        return sum(quota.slots.waiting for quota in quotas if quota.slots is not None)
 
     async def of(self, tenant: Tenant | None) -> Account:
         """The account of this tenant, renewed when its entry has changed."""
@@ -82,14 +81,12 @@ class Accounts:
             return account
 
     async def _open(self, tenant: Tenant) -> Account:
-        per_minute, running = tenant.queries_per_minute, tenant.max_running_queries
         provider = await self._provider_of(tenant)
         return Account(
             tenant,
             provider,
             AccountMetrics(self._metrics, provider.name, tenant.name),
-            (TokenBucket(per_minute / 60, per_minute),) if per_minute else (),
-            (Slots(running),) if running else (),
+            self._store.quota(tenant),
         )
 
     async def _provider_of(self, tenant: Tenant) -> GuardedProvider:

@@ -20,7 +20,7 @@ from app.sessions.direct import DirectSocket
 from app.sessions.frames import FrameLog
 
 # How many frames are sent at once: a client that has missed more gets it as it reads.
-DIRECT_FRAMES = 16
+DIRECT_FRAMES = 32
 # How long a client may take to read a close frame before its socket is closed without one, in seconds.
 CLOSE_SECONDS = 1.0
 
@@ -65,6 +65,7 @@ class Connection:
         self._log = log
         self._settings = settings
         self._live_from = log.end
+        log.readers.append(self)
         self._read = log.written
         self._greeting = start.greeting
         self._socket_receive = receive
@@ -74,7 +75,7 @@ class Connection:
         self._is_sending = False
         self._is_listening = False
         self._is_gone = False
-        self._sent = asyncio.Event()
+        self._sent: asyncio.Event | None = None
         self._since = 0.0
         self._alarm = Alarm(self._send_due, self._get_stuck)
         self._sender: asyncio.Task[None] | None = None
@@ -84,7 +85,7 @@ class Connection:
     @property
     def unread(self) -> int:
         """How many frames wait for the client; those it has come back for are no sign that it does not read."""
-        return self._log.end - max(self.position, self._live_from)
+        return max(0, self._log.ready - max(self.position, self._live_from))
 
     async def receive(self) -> str | bytes:
         """What the client sends next. Raises `ClientLeft`."""
@@ -100,7 +101,7 @@ class Connection:
         text: str | None = message.get("text")
         return message.get("bytes") or b"" if text is None else text
 
-    def listen(self, hear: Callable[[str], bool]) -> None:
+    def listen(self, hear: Callable[[Sequence[str]], int]) -> None:
         """Let `hear` take what comes while the reader waits for it, where the socket can do so."""
         if self._direct is not None:
             self._direct.listen(hear)
@@ -108,7 +109,7 @@ class Connection:
     @property
     def is_free(self) -> bool:
         """The reader waits, and everything is sent."""
-        return self._is_listening and self.close_code is None and self.position == self._log.end and self._is_open
+        return self._is_listening and self.close_code is None and self.position == self._log.ready and self._is_open
 
     @property
     def _is_open(self) -> bool:
@@ -128,12 +129,13 @@ class Connection:
         if self._is_gone:
             return
         self._is_gone = True
+        self._log.readers.remove(self)
         if self._direct is not None:
             self._direct.listen(None)
         self._behind.discard(self)
         if self._sender is not None:
             self._sender.cancel()  # once: it takes back one cancellation
-        self._sent.set()
+        self._wake()
         self._alarm.stop()
 
     async def say_goodbye(self) -> None:
@@ -147,14 +149,14 @@ class Connection:
 
     def send_now(self) -> bool:
         """Send what is unsent, if nothing has to wait for it. True if nothing is left."""
-        log, position = self._log, self.position
-        if self._direct is None or not self._is_open or log.end - position > DIRECT_FRAMES:
+        log, position, ready = self._log, self.position, self._log.ready
+        if self._direct is None or not self._is_open or ready - position > DIRECT_FRAMES:
             return False
-        if position < log.end:
-            texts = [log.frames[at - log.first] for at in range(position, log.end)]
+        if position < ready:
+            texts = [log.frames[at - log.first] for at in range(position, ready)]
             if not self._direct.write(texts):
                 return False
-            self.position, self._read = log.end, log.written
+            self.position, self._read = ready, log.written
         return True
 
     async def flush(self, *, waits: bool = True) -> bool:
@@ -168,9 +170,10 @@ class Connection:
         while self._is_sending and not self._is_gone:
             if not waits:
                 return False
+            self._sent = self._sent or asyncio.Event()
             self._sent.clear()
             await self._sent.wait()
-        if self._is_gone or not (self.position < self._log.end or self._greeting):
+        if self._is_gone or not (self.position < self._log.ready or self._greeting):
             return False
         self._is_sending = True
         self._behind.add(self)
@@ -180,10 +183,14 @@ class Connection:
             self.leave()
         finally:
             self._is_sending = False
-            self._sent.set()
-            if self.position >= self._log.end:
+            self._wake()
+            if self.position >= self._log.ready:
                 self._behind.discard(self)
-        return not self._is_gone and self.position < self._log.end
+        return not self._is_gone and self.position < self._log.ready
+
+    def _wake(self) -> None:
+        if self._sent is not None:
+            self._sent.set()
 
     async def _send_at_once(self) -> None:
         with suppress(TimeoutError):
@@ -212,7 +219,7 @@ class Connection:
             await self._send({"type": "websocket.send", "text": self._greeting})
             self._greeting = None
         log = self._log
-        while not self._is_gone and self.position < log.end:
+        while not self._is_gone and self.position < log.ready:
             frame = log.frames[self.position - log.first]
             # Counted only when it is out: a cancelled send has sent nothing.
             await self._send({"type": "websocket.send", "text": frame})

@@ -14,8 +14,10 @@ EXTENSION = "realtime_rag.direct"
 class DirectSocket(Protocol):
     """A socket that needs no queue, task or wake-up for a message, and no waiting for a frame that can leave."""
 
-    def listen(self, hear: Callable[[str], bool] | None) -> None:
-        """Let `hear` take a text in the callback that has read it; one that it leaves comes by ASGI, in order."""
+    def listen(self, hear: Callable[[Sequence[str]], int] | None) -> None:
+        """Let `hear` take texts in the callback that has read them. It says how many it took; others come by ASGI, or
+        once more, in order.
+        """
 
     def write(self, texts: Sequence[str]) -> bool:
         """Send each as a frame, unless the socket is closed or one would have to wait; then nothing is sent."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from typing import Any, Protocol
 
 from app.models.messages import NotResumed
+from app.models.pieces import Sent
 
 
 class NotKept(Exception):
@@ -16,21 +18,47 @@ class NotKept(Exception):
         self.reason = reason
 
 
+class Reader(Protocol):
+    """Somebody who reads a log: it has yet to be given what stands from `position` on."""
+
+    position: int
+
+
+class Owner(Protocol):
+    """The session whose log it is."""
+
+    def write_down(self) -> tuple[dict[str, Any], list[str]]:
+        """What another process needs to know to go on with it, and hashes of the tokens that open it."""
+
+    def frames_are_ready(self) -> None:
+        """More may be sent than a moment ago."""
+
+    def lose(self) -> None:
+        """Somebody else has it now: it ends here without a word."""
+
+
 class FrameLog:
-    """The latest frames of one session, as text.
+    """The latest frames of one session, as text: all that is kept of it in this process, and a store's to share.
 
     A frame's position counts from the beginning of the log; `seq` counts from that of the session, and a client may
-    switch to another one. Beyond `max_frames` or `max_bytes` of memory the oldest go, but none that is still needed.
-    It is read for every token: `frames` are those from the position `first` up to `end`, that of the next frame.
+    switch to another one. Beyond `max_frames` or `max_bytes` of memory the oldest go, but none that one of its
+    `readers` has yet to get. It is read for every token: `frames` are those from the position `first` up to `end`,
+    that of the next frame, and up to `ready` they may be sent. Here that is all of them; in a log that is shared, those
+    that the store has.
     """
+
+    is_shared = False
 
     def __init__(self, max_frames: int, max_bytes: int) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self.frames: deque[str] = deque()
+        self.readers: list[Reader] = []
+        self.owner: Owner | None = None
         self.first = 0
         self.end = 0
-        self._sessions: deque[tuple[str, int]] = deque()
+        self.ready = 0
+        self._sessions: list[tuple[str, int]] = []
         """The names of the sessions whose frames these are, and where each begins."""
         self.size = 0
         """Bytes of memory that the frames take."""
@@ -41,22 +69,36 @@ class FrameLog:
         """From here on `seq` counts anew."""
         self._sessions.append((session_id, self.end))
 
-    def append(self, frame: str, needed: int) -> None:
-        """Add a frame; what stands before the position `needed` may go."""
+    @property
+    def names(self) -> list[tuple[str, int]]:
+        """The sessions whose frames these are, and where each begins."""
+        return list(self._sessions)
+
+    def append(self, text: str, frame: Sent | None = None) -> None:
+        """Add a frame as it goes on the wire; `frame` is what it says."""
+        self._add(text)
+        self.ready = self.end
+        self.trim()
+
+    def _add(self, frame: str) -> None:
         self.frames.append(frame)
         self.end += 1
         size = sys.getsizeof(frame)
         self.size += size
         self.written += size
-        self.trim(needed)
 
-    def trim(self, needed: int) -> None:
+    def trim(self) -> None:
+        """Let go what is too much."""
+        needed = self.ready
+        for reader in self.readers:
+            if reader.position < needed:
+                needed = reader.position
         frames = self.frames
         while self.first < needed and (len(frames) > self._max_frames or self.size > self._max_bytes):
             self.size -= sys.getsizeof(frames.popleft())
             self.first += 1
         while len(self._sessions) > 1 and self._sessions[1][1] < self.first:
-            self._sessions.popleft()
+            del self._sessions[0]
 
     def after(self, seq: int, session_id: str | None = None) -> int:
         """The position after the frame `seq` of the session with this name, by default of the current one.
@@ -74,3 +116,18 @@ class FrameLog:
                 return begin + seq
             end = begin
         raise NotKept("frames_lost")
+
+    # Where others may have the session, too
+
+    def touch(self) -> None:
+        """What the session knows has changed, by more than what its frames tell."""
+
+    async def settle(self, behind: int = 0) -> None:
+        """Wait until the store knows of all but so many frames, or is not there."""
+
+    async def seal(self) -> bool:
+        """Write all of it down and leave it to whoever comes for it. False if that cannot be."""
+        return False
+
+    def forget(self) -> None:
+        """The session is over: nothing is left of it."""

@@ -1,11 +1,14 @@
-"""Bounds of what clients ask for: how often (`TokenBucket`, `MessageLimit`) and how much at once (`Slots`)."""
+"""Bounds of what clients ask for: how often (`TokenBucket`, `MessageLimit`) and how much at once (`Slots`).
+
+A tenant's stand together (`Quota`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 # How long a client may be refused before it is sent away, and after what pause it has slowed down, in seconds.
@@ -28,6 +31,15 @@ class TokenBucket:
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
             self._filled_at = now
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate
+
+    def left(self, now: float) -> float:
+        """How many there are, for `go_on_from` elsewhere."""
+        self.wait(now)
+        return self._tokens
+
+    def go_on_from(self, left: float, now: float) -> None:
+        """Be one in which so many were `left`."""
+        self._tokens, self._filled_at = min(self._burst, left), now
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return the seconds until there is one."""
@@ -78,6 +90,13 @@ class Slots:
     def is_full(self) -> bool:
         return self.running >= self._limit
 
+    def resize(self, limit: int) -> None:
+        """From now on so many at once; who is over it keeps the slot until it is done."""
+        self._limit = limit
+        while self._queue and not self.is_full:
+            self.running += 1
+            self._pass_on()
+
     @asynccontextmanager
     async def take(self) -> AsyncIterator[bool]:
         """Hold a slot; what it yields tells whether one had to wait for it."""
@@ -104,7 +123,7 @@ class Slots:
 
     def _pass_on(self) -> None:
         """Give a slot to the next one that still waits; a slot that is passed on was never free."""
-        while self._queue:
+        while self._queue and self.running <= self._limit:
             turn, _ = self._queue.popitem(last=False)
             if not turn.done():
                 turn.set_result(None)
@@ -112,17 +131,37 @@ class Slots:
         self.running -= 1
 
 
-class QueryLimits:
-    """What bounds the questions of one session: its own rate and its tenant's, the tenant's slots and the process's."""
+class Quota:
+    """What one tenant may have: sessions, questions a minute, questions at once. None: as many as it likes."""
 
-    def __init__(self, buckets: Sequence[TokenBucket], slots: Sequence[Slots]) -> None:
-        self._buckets = buckets
-        self.slots = slots
+    def __init__(
+        self, max_sessions: int | None = None, per_minute: int | None = None, running: int | None = None
+    ) -> None:
+        self.max_sessions = max_sessions
+        self._bucket = TokenBucket(per_minute / 60, per_minute) if per_minute else None
+        self.slots = Slots(running) if running else None
 
-    def take(self, now: float) -> float:
+    @asynccontextmanager
+    async def entering(self, count: Callable[[], int]) -> AsyncIterator[bool]:
+        """Whether one more session may begin beside those that `count` counts here; within this it does."""
+        yield self.max_sessions is None or count() < self.max_sessions
+
+    async def take_question(self, now: float) -> float:
         """Take a question and return 0, or return the seconds until one may come."""
-        seconds = max((bucket.wait(now) for bucket in self._buckets), default=0.0)
+        return 0.0 if self._bucket is None else self._bucket.take(now)
+
+
+class QueryLimits:
+    """What bounds the questions of one session: its own rate, its tenant's quota and the slots of the process."""
+
+    def __init__(self, own: TokenBucket, quota: Quota, running: Slots) -> None:
+        self.own = own
+        self._quota = quota
+        self.slots = (running,) if quota.slots is None else (quota.slots, running)
+
+    async def take(self, now: float) -> float:
+        """Take a question and return 0, or return the seconds until one may come."""
+        seconds = self.own.wait(now) or await self._quota.take_question(now)
         if not seconds:
-            for bucket in self._buckets:
-                bucket.take(now)
+            self.own.take(now)
         return seconds

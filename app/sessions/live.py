@@ -6,16 +6,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
+from typing import Any
 
 from starlette import types as asgi
 
 from app.codes import CloseCode, ErrorCode
 from app.config import Settings
 from app.errors import ClientError
-from app.models.effects import CancelQuery, Close, Effect, LogBug, Send, StartQuery
+from app.models.effects import CancelQuery, Close, Effect, LogBug, Rate, Send, StartQuery
 from app.models.lifetime import Ending
 from app.models.messages import NotResumed
 from app.models.pieces import Sent
@@ -29,14 +29,14 @@ from app.sessions.direct import DirectSocket
 from app.sessions.frames import FrameLog, NotKept
 from app.sessions.intake import Intake
 from app.sessions.limits import QueryLimits
-from app.sessions.presence import Presence
-from app.sessions.query import answer, failure_of
-from app.sessions.resume import Tokens
+from app.sessions.presence import Parking, Presence
+from app.sessions.query import Queries
+from app.sessions.resume import Tokens, hash_of, new_token
 
 logger = logging.getLogger(__name__)
 
-# After a standstill of the process of this length, as much longer a session waits for its client, in seconds.
-LATE_SECONDS = 1.0
+# How many frames may be on their way to the store before a query waits for it.
+UNSETTLED_FRAMES = 16
 
 
 class LiveSession:
@@ -51,7 +51,7 @@ class LiveSession:
         session: SessionState,
         provider: RagProvider,
         settings: Settings,
-        tokens: Tokens,
+        log: FrameLog,
         presence: Presence,
         limits: QueryLimits,
         observers: Sequence[Observer] = (),
@@ -61,36 +61,37 @@ class LiveSession:
         self.key = key
         self.session = session
         self.tenant = tenant
-        self.has_begun = asyncio.Event()
-        self.log = FrameLog(settings.resume_frames if settings.resume_seconds else 0, settings.resume_bytes)
+        self.has_begun, self._over = _event(), _event()
+        self.log = log
+        self.tokens = Tokens()
         self._provider = provider
         self._settings = settings
-        self._tokens = tokens
         self._presence = presence
-        self._limits = limits
         self._observers = Observers(observers)
         self._intake = Intake(settings)
-        self._over = asyncio.Event()
         self._connection: Connection | None = None
-        self._query: asyncio.Task[None] | None = None
-        self._queries: set[asyncio.Task[None]] = set()
+        self.queries = Queries(
+            session, provider, limits, settings.answer_chunk_chars, log, self._observers, self.carry_out
+        )
         self._alarm = Alarm(session.deadline, self._ring)
-        self._parked_until: asyncio.TimerHandle | None = None
+        self.limits = limits
+        self._parking = Parking(key, settings.resume_seconds, presence, self.end)
+        log.owner = self
 
     async def live(self) -> None:
         """Own the tasks of the session until it is over and they have ended."""
         logs.session_id.set(self.session.session_id)
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                self.has_begun.set()
-                await self._over.wait()
+            async with asyncio.TaskGroup() as self.tasks:
+                _fulfil(self.has_begun)
+                await self._over
         finally:
             # A bug has broken the group: then this is the end, too.
-            self._close(CloseCode.FAILED, ErrorCode.INTERNAL_ERROR)
+            self.close(CloseCode.FAILED, ErrorCode.INTERNAL_ERROR)
 
     @property
     def is_over(self) -> bool:
-        return self._over.is_set()
+        return self._over.done()
 
     def wind_down(self, ending: Ending) -> None:
         """End it when its running answer is finished, at `ending.at` at the latest; at once if nobody listens."""
@@ -102,39 +103,77 @@ class LiveSession:
             # Not in the task: whoever runs before it would put its frames before these.
             self._apply(self.session.wind_down(ending, time.monotonic()))
             self._arm()
-            self._tasks.create_task(self._carry_out())
+            self.tasks.create_task(self.carry_out())
 
     def end(self, code: CloseCode = CloseCode.TAKEN_OVER, reason: str = "") -> None:
         """End it without a word: nobody comes back for it, or there is no time left."""
         if (effect := self.session.disconnect(time.monotonic())) is not None:
-            self._cancel(effect)
-        self._close(code, reason)
+            self.queries.cancel(effect)
+        self.close(code, reason)
 
-    def _close(self, code: CloseCode, reason: str) -> None:
+    def close(self, code: CloseCode, reason: str) -> None:
         """It is over, and has said what there was to say."""
-        self._over.set()
-        self._tokens.revoke(self.key)
+        _fulfil(self._over)
+        self.tokens.revoke()
+        self.log.forget()
         self._alarm.stop()
-        self._unpark()
+        self._parking.end()
         if self._connection is not None:
             self._connection.close(code, reason)
+
+    # Moving to another process
+
+    def go_on(self) -> None:
+        """Do what another process has left to do, and wait for the client."""
+        self._parking.begin()
+        query, stop = self.session.query, self._provider.offers.stop
+        self._apply(self.session.go_on(time.monotonic()))
+        self._arm()
+        if query is not None and query.run is not None and stop is not None:
+            stop(query.run, query.user)
+
+    def write_down(self) -> tuple[dict[str, Any], list[str]]:
+        now = time.monotonic()
+        written = {"session": self.session.snapshot(now), "questions": self.limits.own.left(now)}
+        return written, self.tokens.hashes
+
+    def frames_are_ready(self) -> None:
+        connection = self._connection
+        if connection is not None and not self.is_over and not connection.send_now():
+            self.tasks.create_task(self.carry_out())
+
+    def lose(self) -> None:
+        self.end(CloseCode.RESTART, "another process has the session")
 
     # One socket
 
     def begin(self, not_resumed: NotResumed | None) -> Start:
         """Where its first client enters; `not_resumed` says why one that came back gets a new session."""
-        token = self._tokens.issue(self.key) if self._settings.resume_seconds else None
+        token = new_token(self.key) if self._settings.resume_seconds else None
+        if token is not None:
+            self._admit(hash_of(token))
         return Start(effects=self.session.connect(time.monotonic(), resume_token=token, not_resumed=not_resumed))
 
-    def resume(self, token: str, last_seq: int, session_id: str | None) -> Start:
-        """Where a client that came by this token goes on. Raises `NotKept`; then nobody else can have it, either."""
+    def resume(self, last_seq: int, session_id: str | None, held: str, hashed: str, token: str | None = None) -> Start:
+        """Where a client that came by the token `held` goes on; `token` is its next one. Of both the hash is known.
+
+        Raises `NotKept`; then nobody else can have the session, either.
+        """
         try:
             position = self.log.after(last_seq, session_id)
         except NotKept:
             self.end()
             raise
-        ack = self.session.resume(session_id, last_seq, self._tokens.issue(self.key, token), time.monotonic())
-        return Start(position, ack.to_json())
+        self._admit(hashed, held)
+        return Start(position, self.session.resume(session_id, last_seq, token, time.monotonic()).to_json())
+
+    def _admit(self, hashed: str, held: str | None = None) -> None:
+        self.tokens.add(hashed, held)
+        self.log.touch()
+
+    def expire_in(self, seconds: float) -> None:
+        """The proof of who the client is will have expired then."""
+        self.session.expire_at(time.monotonic() + seconds)
 
     async def attend(
         self, start: Start, receive: asgi.Receive, send: asgi.Send, direct: DirectSocket | None = None
@@ -152,8 +191,11 @@ class LiveSession:
         self._arm()
         try:
             async with connection.reading:
-                await self._carry_out(start.effects)
+                if start.greeting is not None:
+                    await self.log.settle()  # nobody hears of a token that may get lost
+                await self.carry_out(start.effects)
                 await self._read(connection)
+            await self.log.settle()
             await connection.flush()
         except ClientLeft:
             self._leave(connection, is_for_good=connection.left_with == CloseCode.STOPPED)
@@ -166,7 +208,7 @@ class LiveSession:
         if former is not None:
             former.close(CloseCode.TAKEN_OVER, "another connection took over")
             former.leave()
-        self._unpark()
+        self._parking.end()
 
     def _leave(self, connection: Connection, *, is_for_good: bool = False) -> None:
         """The socket is lost, and the session waits for its client, unless there is nothing to wait for."""
@@ -179,22 +221,7 @@ class LiveSession:
         if is_for_good or not self._settings.resume_seconds or self.session.is_ending or self.session.is_blank:
             self.end()
         else:
-            self._presence.parked[self.key] = None
-            loop = asyncio.get_running_loop()
-            due = loop.time() + self._settings.resume_seconds
-            self._parked_until = loop.call_at(due, self._end_parked, due)
-
-    def _unpark(self) -> None:
-        if self._parked_until is not None:
-            self._parked_until.cancel()
-            self._presence.parked.pop(self.key, None)
-
-    def _end_parked(self, due: float) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() < due + LATE_SECONDS:
-            self.end()
-        else:  # the process stood still: who came back in time may be at the door
-            self._parked_until = loop.call_later(LATE_SECONDS, self.end)
+            self._parking.begin()
 
     async def _read(self, connection: Connection) -> None:
         connection.listen(partial(copy_context().run, partial(self._hear, connection)))
@@ -204,21 +231,24 @@ class LiveSession:
                 return  # the session is over, or another connection's: this came in the same moment
             effects = self._take(raw)
             self._arm()
-            await self._carry_out(effects)
+            await self.carry_out(effects)
 
-    def _hear(self, connection: Connection, raw: str) -> bool:
-        """What `_read` does with a message, if nothing of it has to wait."""
+    def _hear(self, connection: Connection, texts: Sequence[str]) -> int:
+        """What `_read` does with messages, as far as nothing of them has to wait; what answers them leaves at once."""
         if not connection.is_free:
-            return False
-        effects = self._take(raw)
+            return 0
+        for heard, text in enumerate(texts, 1):  # noqa: B007  # the last is how many
+            self._apply(self._take(text))
+            if connection.close_code is not None or connection is not self._connection:
+                break
         self._arm()
-        self._apply(effects)
         if not connection.send_now():
-            self._tasks.create_task(self._carry_out())
-        return True
+            self.tasks.create_task(self.carry_out())
+        return heard
 
     def _take(self, raw: str | bytes) -> list[Effect]:
-        self._tokens.confirm(self.key)
+        if self.tokens.confirm():
+            self.log.touch()
         now = time.monotonic()
         try:
             message, details = self._intake.read(raw, now)
@@ -242,59 +272,63 @@ class LiveSession:
             self._alarm.set()
 
     def _ring(self) -> None:
-        self._tasks.create_task(self._tick())
+        self.tasks.create_task(self._tick())
 
     async def _tick(self) -> None:
         if self.is_over:  # it ended since the alarm rang
             return
         effects = self.session.tick(time.monotonic())
         self._arm()
-        await self._carry_out(effects)
+        await self.carry_out(effects)
 
-    async def _carry_out(self, effects: Sequence[Effect] = (), *, waits: bool = False) -> None:
+    async def carry_out(self, effects: Sequence[Effect] = (), *, waits: bool = False) -> None:
         """Do this, then send what is unsent.
 
         A query waits for its turn, which holds its provider back while the client does not read. The reader does not
         wait while a query runs: `stop` and `cancel` must get through.
         """
         self._apply(effects)
+        if self.log.end - self.log.ready > UNSETTLED_FRAMES:
+            await self.log.settle(UNSETTLED_FRAMES)
         connection = self._connection
         if connection is not None and connection.send_now():
             return
         if connection is None:
             await asyncio.sleep(0)  # nothing else holds a provider back that never waits
             return
-        waits = waits or asyncio.current_task() is self._query or self.session.query is None
+        waits = waits or self.queries.is_asking or self.session.query is None
         is_idle = await connection.flush(waits=waits)
         if connection is not self._connection:
             return
         if connection.is_stuck:
             self._leave_stuck(connection)
         elif is_idle:
-            self._tasks.create_task(self._carry_out(waits=True))
+            self.tasks.create_task(self.carry_out(waits=True))
 
     def _apply(self, effects: Sequence[Effect]) -> None:
         # Nothing waits here: the frames of two callers cannot mix, and those of a query
         # that is cancelled here cannot follow, for the session makes no more of them.
         for effect in effects:
+            if isinstance(effect, Send):  # most are, and this is sooner known than by `match`
+                self._write(effect.frame)
+                continue
             match effect:
-                case Send(frame):
-                    self._write(frame)
                 case StartQuery():
-                    self._start(effect)
+                    self.queries.start(effect, self.tasks)
                 case CancelQuery():
-                    self._cancel(effect)
+                    self.queries.cancel(effect)
+                case Rate(feedback):
+                    self.queries.rate(feedback)
                 case LogBug(error):
                     logger.error("a message could not be handled", exc_info=error)
                 case Close(code, reason):
-                    self._close(code, reason)
+                    self.close(code, reason)
 
     def _write(self, frame: Sent) -> None:
         """Put the frame into the log; the connection sends it from there."""
         if frame.seq == 1:
             self.log.begin_session(frame.session_id)
-        connection = self._connection
-        self.log.append(frame.to_json(), self.log.end if connection is None else connection.position)
+        self.log.append(frame.to_json(), frame)
         self._observers.sent(frame)
 
     def _leave_stuck(self, connection: Connection) -> None:
@@ -304,34 +338,12 @@ class LiveSession:
         for effect in self.session.too_slow():
             self._write(effect.frame)
 
-    def _start(self, effect: StartQuery) -> None:
-        context = copy_context()
-        context.run(self._observers.started, effect)
-        self._query = self._tasks.create_task(self._answer(effect, self._queries.copy()), context=context)
-        self._queries.add(self._query)
-        self._query.add_done_callback(self._queries.discard)
 
-    def _cancel(self, effect: CancelQuery) -> None:
-        self._observers.cancelled(effect)
-        if self._query is not None:
-            self._query.cancel()
-            self._query = None
+def _event() -> asyncio.Future[None]:
+    """In place of an `asyncio.Event`, which has a queue of 760 bytes: sessions come by the thousand."""
+    return asyncio.get_running_loop().create_future()
 
-    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
-        """Ask the provider and pass its answer on, as a task of this session."""
-        logs.session_id.set(self.session.session_id)
-        logs.query_id.set(start.query_id)
-        logger.debug("asking: %s", start.question.text)
-        await self._carry_out()  # what a query cancelled in mid-send has left
-        if earlier:
-            await asyncio.wait(earlier)  # one query at a time, upstream too
-        try:
-            async with aclosing(
-                answer(start.question, self._provider, self._limits, self._settings.answer_chunk_chars)
-            ) as events:
-                async for event in events:
-                    await self._carry_out(self.session.answer_event(start.query_id, event, time.monotonic()))
-        except (Exception, asyncio.CancelledError) as error:
-            failure = failure_of(error)
-            logger.warning("the question failed: %s: %s", failure.code, failure)
-            await self._carry_out(self.session.answer_failed(start.query_id, failure, time.monotonic()))
+
+def _fulfil(future: asyncio.Future[None]) -> None:
+    if not future.done():  # who waits for it may have been cancelled, and it with them
+        future.set_result(None)

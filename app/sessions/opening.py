@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from starlette.types import Receive, Send
 
 from app.config import Settings
 from app.identity import Identity
 from app.models.messages import NotResumed
 from app.models.session import SessionState
+from app.models.snapshot import Unreadable
 from app.observability.metrics import Metrics
 from app.observability.observer import Observer
 from app.observability.outcomes import OutcomeLog
@@ -18,11 +22,16 @@ from app.observability.session_metrics import SessionMetrics
 from app.observability.tracing import SessionTrace
 from app.services.question_detector import judge
 from app.sessions.accounts import Account, Accounts
-from app.sessions.connection import Start
-from app.sessions.frames import NotKept
+from app.sessions.connection import Connection, Start
+from app.sessions.direct import DirectSocket
+from app.sessions.frames import FrameLog, NotKept
 from app.sessions.limits import QueryLimits, TokenBucket
 from app.sessions.live import LiveSession
+from app.sessions.resume import hash_of, new_token
+from app.sessions.store import Claim, FarVisit, Store, Taken
 from app.sessions.table import Sessions
+
+logger = logging.getLogger(__name__)
 
 
 class NoRoom(Exception):
@@ -30,27 +39,71 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a client that comes back says of its session."""
+class Entrance:
+    """The `Visit` of a session that lives here."""
 
-    token: str
-    last_seq: int
-    session_id: str | None
+    live: LiveSession
+    start: Start
+
+    async def attend(self, receive: Receive, send: Send, direct: DirectSocket | None = None) -> Connection:
+        return await self.live.attend(self.start, receive, send, direct)
 
 
 class Opening:
     """Where clients that were let in get their sessions."""
 
-    def __init__(self, settings: Settings, accounts: Accounts, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, accounts: Accounts, sessions: Sessions, metrics: Metrics, store: Store
+    ) -> None:
         self._settings = settings
         self._accounts = accounts
         self._sessions = sessions
         self._metrics = metrics
+        self._store = store
 
-    async def enter(self, identity: Identity, claim: Claim | None) -> tuple[LiveSession, Start]:
-        """The session of this client, and where it goes on in it. Raises `NoRoom`."""
+    async def look_up(self, identity: Identity, claim: Claim) -> FarVisit | None:
+        """Bring the session of a client that comes back here, or find the way to where it is.
+
+        None if it is here, or nowhere. Raises `NotKept` if it could not give back what is missed, or `StoreAway`.
+        """
+        tenant = identity.tenant_name
+        if not self._store.is_shared or self._sessions.find(claim.token, tenant) is not None:
+            return None
+        try:
+            found = await self._store.claim(replace(claim, expires_in=_seconds_of(identity)), tenant)
+            if isinstance(found, Taken):
+                await self._restore(await self._accounts.of(identity.tenant), identity, found)
+                return None
+        except NotKept as error:
+            if error.reason == "unknown_token":
+                return None
+            self._metrics.resumes.labels(error.reason).inc()
+            raise
+        self._metrics.resumes.labels("resumed").inc()
+        return found
+
+    async def _restore(self, account: Account, identity: Identity, taken: Taken) -> None:
+        """Let a session live here that another process has written down. Raises `NotKept`."""
+        live = self._make(account, identity, taken.key, taken.log)
+        live.tokens.hashes = list(taken.hashes)
+        try:
+            written_at = time.monotonic() - taken.age
+            live.limits.own.go_on_from(taken.questions, written_at)
+            live.session.restore(taken.written, written_at)
+            live.session.catch_up(taken.frames)
+        except Unreadable as error:
+            logger.warning("a session cannot be read: %s", error)
+            taken.log.forget()
+            raise NotKept("unknown_token") from error
+        await self._sessions.open(live, is_new=False)
+        live.go_on()
+
+    async def enter(self, identity: Identity, claim: Claim | None, not_resumed: NotResumed | None = None) -> Entrance:
+        """The session of this client, and where it goes on in it. Raises `NoRoom`.
+
+        `not_resumed` says why it cannot have its former one, if that is known already: then there is no `claim`.
+        """
         account = await self._accounts.of(identity.tenant)
-        not_resumed: NotResumed | None = None
         if claim is not None:
             try:
                 live, start = self._resume(account, claim)
@@ -60,15 +113,15 @@ class Opening:
         if claim is None or not_resumed is not None:
             # The session that could not be given back is over, though its tasks may still be ending.
             replaced = not_resumed in {"frames_lost", "unknown_frame"}
-            has_room = account.has_room(self._sessions.count(account.name) - replaced)
-            if not has_room and not self._sessions.make_room(account.name):
-                raise NoRoom
-            live = self._make(account, identity)
-            await self._sessions.open(live)
+            async with account.quota.entering(lambda: self._sessions.count(account.name) - replaced) as has_room:
+                if not has_room and not self._sessions.make_room(account.name):
+                    raise NoRoom
+                key = uuid.uuid4().hex
+                live = self._make(account, identity, key, self._store.new_log(key, account.name))
+                await self._sessions.open(live)
             start = live.begin(not_resumed)
-        seconds = math.inf if identity.expires_at is None else identity.expires_at - time.time()
-        live.session.expire_at(time.monotonic() + seconds)
-        return live, start
+        live.expire_in(_seconds_of(identity))
+        return Entrance(live, start)
 
     def _resume(self, account: Account, claim: Claim) -> tuple[LiveSession, Start]:
         if not self._settings.resume_seconds:
@@ -76,11 +129,11 @@ class Opening:
         live = self._sessions.find(claim.token, account.name)
         if live is None:
             raise NotKept("unknown_token")
-        return live, live.resume(claim.token, claim.last_seq, claim.session_id)
+        token = new_token(live.key)
+        return live, live.resume(claim.last_seq, claim.session_id, hash_of(claim.token), hash_of(token), token)
 
-    def _make(self, account: Account, identity: Identity) -> LiveSession:
+    def _make(self, account: Account, identity: Identity, key: str, log: FrameLog) -> LiveSession:
         settings, tenant = self._settings, account.tenant
-        key = uuid.uuid4().hex
         session = SessionState(
             key,
             settings,
@@ -91,7 +144,7 @@ class Opening:
             fixed_inputs=tenant.inputs if tenant is not None else {},
         )
         own = TokenBucket(settings.queries_per_minute / 60, settings.queries_per_minute)
-        limits = QueryLimits((own, *account.buckets), (*account.slots, self._sessions.running))
+        limits = QueryLimits(own, account.quota, self._sessions.running)
         observers: list[Observer] = [OutcomeLog(), SessionMetrics(account.metrics)]
         if settings.tracing:
             observers.append(SessionTrace(account.provider.name, account.name))
@@ -100,9 +153,14 @@ class Opening:
             session,
             account.provider,
             settings,
-            self._sessions.tokens,
+            log,
             self._sessions.presence,
             limits,
             observers,
             tenant=account.name,
         )
+
+
+def _seconds_of(identity: Identity) -> float:
+    """How long the proof of who the client is will be good."""
+    return math.inf if identity.expires_at is None else identity.expires_at - time.time()

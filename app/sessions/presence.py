@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from app.sessions.connection import Connection
+
+# After a standstill of the process of this length, as much longer a session waits for its client, in seconds.
+LATE_SECONDS = 1.0
 
 
 class Presence:
@@ -18,3 +24,33 @@ class Presence:
     def unread(self) -> int:
         """Frames that wait for clients to read."""
         return sum(connection.unread for connection in self.behind)
+
+
+class Parking:
+    """One session's wait for its client, of so many seconds; nobody has come: `give_up`."""
+
+    def __init__(self, key: str, seconds: float, presence: Presence, give_up: Callable[[], None]) -> None:
+        self._key = key
+        self._seconds = seconds
+        self._parked = presence.parked
+        self._give_up = give_up
+        self._until: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._parked[self._key] = None
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._seconds
+        self._until = loop.call_at(due, self._look, due)
+
+    def end(self) -> None:
+        if self._until is not None:
+            self._until.cancel()
+            self._until = None
+            self._parked.pop(self._key, None)
+
+    def _look(self, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < due + LATE_SECONDS:
+            self._give_up()
+        else:  # the process stood still: who came back in time may be at the door
+            self._until = loop.call_later(LATE_SECONDS, self._give_up)

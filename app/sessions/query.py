@@ -1,4 +1,4 @@
-"""One query: it waits for its turn, asks, and cuts what comes into pieces that fit a frame."""
+"""The queries of a session: one waits for its turn, asks, and cuts what comes into pieces that fit a frame."""
 
 from __future__ import annotations
 
@@ -6,23 +6,114 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from contextvars import copy_context
 
 from app.errors import RagBrokenStream, RagError, RagFailed, TooManyQuestions
-from app.models.answers import AnswerEnd, AnswerEvent, Progress, Question, TextDelta, TextReplaced
+from app.models.answers import (
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Feedback,
+    Progress,
+    Question,
+    TextDelta,
+    TextReplaced,
+)
+from app.models.effects import CancelQuery, Effect, StartQuery
+from app.models.session import SessionState
+from app.observability import logs
+from app.observability.observer import Observers
 from app.services.rag import RagProvider
 from app.services.text_utils import split_event
+from app.sessions.frames import FrameLog
 from app.sessions.limits import QueryLimits
 
 logger = logging.getLogger(__name__)
+
+
+class Queries:
+    """Those of one session, each a task of its own, one asked after the other.
+
+    `carry_out` does what the session wants done, and waits while its client does not read.
+    """
+
+    def __init__(
+        self,
+        session: SessionState,
+        provider: RagProvider,
+        limits: QueryLimits,
+        most_chars: int,
+        log: FrameLog,
+        observers: Observers,
+        carry_out: Callable[[Sequence[Effect]], Awaitable[None]],
+    ) -> None:
+        self._session = session
+        self._provider = provider
+        self._limits = limits
+        self._most_chars = most_chars
+        self._log = log
+        self._observers = observers
+        self._carry_out = carry_out
+        self._newest: asyncio.Task[None] | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Those that have not ended, cancelled ones among them."""
+
+    @property
+    def is_asking(self) -> bool:
+        """The caller is the query that has not been cancelled."""
+        return self._newest is not None and asyncio.current_task() is self._newest
+
+    def start(self, effect: StartQuery, group: asyncio.TaskGroup) -> None:
+        context = copy_context()
+        context.run(self._observers.started, effect)
+        self._newest = group.create_task(self._answer(effect, self.tasks.copy()), context=context)
+        self.tasks.add(self._newest)
+        self._newest.add_done_callback(self.tasks.discard)
+
+    def rate(self, feedback: Feedback) -> None:
+        self._observers.rated(feedback)
+        if (rate := self._provider.offers.feedback) is not None:
+            rate(feedback)
+
+    def cancel(self, effect: CancelQuery) -> None:
+        self._observers.cancelled(effect)
+        self.drop()
+
+    def drop(self) -> None:
+        """End what is being asked; what becomes of it is told by others."""
+        if self._newest is not None:
+            self._newest.cancel()
+            self._newest = None
+
+    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
+        """Ask the provider and pass its answer on, as a task of the session."""
+        session = self._session
+        logs.session_id.set(session.session_id)
+        logs.query_id.set(start.query_id)
+        logger.debug("asking: %s", start.question.text)
+        await self._carry_out(())  # what a query cancelled in mid-send has left
+        if earlier:
+            await asyncio.wait(earlier)  # one query at a time, upstream too
+        try:
+            async with aclosing(answer(start.question, self._provider, self._limits, self._most_chars)) as events:
+                async for event in events:
+                    effects = session.answer_event(start.query_id, event, time.monotonic())
+                    if isinstance(event, ConversationNamed):
+                        self._log.touch()  # no frame tells it
+                    await self._carry_out(effects)
+        except (Exception, asyncio.CancelledError) as error:
+            failure = failure_of(error)
+            logger.warning("the question failed: %s: %s", failure.code, failure)
+            await self._carry_out(session.answer_failed(start.query_id, failure, time.monotonic()))
 
 
 async def answer(
     question: Question, provider: RagProvider, limits: QueryLimits, most_chars: int
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Yield the answer as it arrives, no text of it longer than `most_chars`, and `AnswerEnd` last."""
-    if wait := limits.take(time.monotonic()):
+    if wait := await limits.take(time.monotonic()):
         raise TooManyQuestions("more than QUERIES_PER_MINUTE", retry_after_ms=math.ceil(wait * 1000))
     task = asyncio.current_task()
     async with AsyncExitStack() as held:

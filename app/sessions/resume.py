@@ -1,43 +1,48 @@
-"""The tokens by which clients find their sessions again."""
+"""The tokens by which a client finds its session again."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
+from hashlib import sha256
+
+
+def key_of(token: str) -> str:
+    """The key of the session that this token opens, if it opens any."""
+    return token.partition(".")[0]
+
+
+def hash_of(token: str) -> str:
+    return sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def new_token(key: str) -> str:
+    return f"{key}.{secrets.token_urlsafe(32)}"
 
 
 class Tokens:
-    """Those of all sessions of this process, each session known by its key."""
+    """Those of one session, at most two. Only their hashes are known here."""
 
-    def __init__(self) -> None:
-        self._keys: dict[str, str] = {}
-        self._valid: dict[str, list[str]] = {}
+    def __init__(self, hashes: Iterable[str] = ()) -> None:
+        self.hashes = list(hashes)
 
-    def key_of(self, token: str) -> str | None:
-        """The key of the session that this token opens."""
-        return self._keys.get(token)
+    def opens(self, token: str) -> bool:
+        return hash_of(token) in self.hashes
 
-    def issue(self, key: str, held: str | None = None) -> str:
-        """A new token for a client that came by `held`, which stays good until `confirm`.
+    def add(self, token: str, held: str | None = None) -> None:
+        """The token is good for a client that came by `held`, which stays good until `confirm`. Both are hashes.
 
         The frame that brings the new one may get lost, and so may the next: only `held` is sure to be known.
         """
-        token = secrets.token_urlsafe(32)
-        self._keep(key, [*(each for each in self._valid.get(key, ()) if each == held), token])
-        self._keys[token] = key
-        return token
+        self.hashes = [*(each for each in self.hashes if each == held), token]
 
-    def confirm(self, key: str) -> None:
-        """The client has the newest token: the one it came by is void."""
-        if len(self._valid.get(key, ())) > 1:  # asked for every message
-            self._keep(key, self._valid[key][-1:])
+    def confirm(self) -> bool:
+        """The client has the newest token: the one it came by is void. True if there was one."""
+        if len(self.hashes) < 2:  # asked for every message
+            return False
+        del self.hashes[:-1]
+        return True
 
-    def revoke(self, key: str) -> None:
+    def revoke(self) -> None:
         """The session has ended: nothing opens it any more."""
-        self._keep(key, [])
-        del self._valid[key]
-
-    def _keep(self, key: str, tokens: list[str]) -> None:
-        for token in self._valid.get(key, ()):
-            if token not in tokens:
-                del self._keys[token]
-        self._valid[key] = tokens
+        self.hashes.clear()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -16,8 +16,9 @@ from app.models.lifetime import Ending
 from app.services.waiting import Stay
 from app.sessions.limits import Slots
 from app.sessions.live import LiveSession
+from app.sessions.moving import move
 from app.sessions.presence import Presence
-from app.sessions.resume import Tokens
+from app.sessions.resume import key_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +32,19 @@ class Sessions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sessions: dict[str, LiveSession] = {}
-        self._of_tenant: Counter[str | None] = Counter()
+        self._of_tenant: Counter[str] = Counter()
         self._lives: set[asyncio.Task[None]] = set()
         self._is_quiet = asyncio.Event()
         self._draining = Stay()
         self._sockets: set[Stay] = set()
         self._of_address: Counter[str] = Counter()
         self.is_draining = False
+        self._ending: Ending | None = None
+        self.leaves: list[Callable[[], None]] = []
+        """What else is done when a drain begins."""
+        self.on_count: list[Callable[[str], None]] = []
+        """Who is told, by its name, that a tenant has another number of sessions than before."""
         self.running = Slots(settings.max_running_queries)
-        self.tokens = Tokens()
         self.presence = Presence()
 
     def __len__(self) -> int:
@@ -56,12 +61,14 @@ class Sessions:
         return len(self) >= self._settings.max_sessions and not self.parked
 
     def unavailable(
-        self, resume_token: str | None, tenant: str | None, *, may_take_place: bool
-    ) -> Literal["draining", "too_many_sessions"] | None:
+        self, address: str, resume_token: str | None, tenant: str | None, *, may_take_place: bool
+    ) -> Literal["too_many_connections", "draining", "too_many_sessions"] | None:
         """Why nobody is let in at the moment; who comes back to a session takes no new place.
 
         Who is known (`may_take_place`) gets the place of a parked session when there is no other.
         """
+        if 0 < self._settings.connections_per_address < self._of_address[address]:
+            return "too_many_connections"
         if self.is_draining:
             return "draining"
         if resume_token is not None and self.find(resume_token, tenant) is not None:
@@ -84,20 +91,20 @@ class Sessions:
 
     def count(self, tenant: str | None) -> int:
         """How many sessions belong to this tenant."""
-        return self._of_tenant[tenant]
+        return 0 if tenant is None else self._of_tenant[tenant]
 
     # One session
 
-    async def open(self, live: LiveSession) -> None:
-        """Let a session begin."""
+    async def open(self, live: LiveSession, *, is_new: bool = True) -> None:
+        """Let a session begin, or go on that another process had."""
         self._sessions[live.key] = live
-        self._of_tenant[live.tenant] += 1
+        self._count(live.tenant, 1)
         life = asyncio.create_task(self._live(live))
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
-        await live.has_begun.wait()
-        if self.is_draining:  # since its handshake
-            live.end()
+        await live.has_begun
+        if self._ending is not None:  # since its handshake
+            live.end() if is_new else self._send_off(live, self._ending)
 
     async def _live(self, live: LiveSession) -> None:
         try:
@@ -105,24 +112,41 @@ class Sessions:
         except Exception:
             logger.exception("a session broke")
         finally:
-            del self._sessions[live.key]
-            self._of_tenant[live.tenant] -= 1
-            if not self._of_tenant[live.tenant]:
-                del self._of_tenant[live.tenant]
+            if self._sessions.get(live.key) is live:  # else it has been elsewhere, and is here again
+                del self._sessions[live.key]
+            self._count(live.tenant, -1)
+            self._is_quiet.set()
+
+    def _count(self, tenant: str | None, change: int) -> None:
+        if tenant is None:
+            return
+        self._of_tenant[tenant] += change
+        if not self._of_tenant[tenant]:
+            del self._of_tenant[tenant]
+        for tell in self.on_count:
+            tell(tenant)
+
+    @property
+    def _moving(self) -> bool:
+        """Sessions are there that others may go on with, when they are at rest."""
+        return any(live.log.is_shared for live in self._sessions.values())
 
     def find(self, token: str, tenant: str | None) -> LiveSession | None:
         """The session that this token opens for this tenant, unless it is over."""
-        live = self._sessions.get(self.tokens.key_of(token) or "")
-        return live if live is not None and not live.is_over and live.tenant == tenant else None
+        live = self._sessions.get(key_of(token))
+        if live is None or live.is_over or live.tenant != tenant or not live.tokens.opens(token):
+            return None
+        return live
+
+    def by_key(self, key: str) -> LiveSession | None:
+        """The session that another process asks for, unless it is over."""
+        live = self._sessions.get(key)
+        return None if live is None or live.is_over else live
 
     @property
     def attended(self) -> int:
         """Sockets that are served at the moment."""
         return len(self._sockets)
-
-    def of_address(self, address: str) -> int:
-        """Sockets that are served for this address at the moment."""
-        return self._of_address[address]
 
     @asynccontextmanager
     async def attending(self, address: str) -> AsyncIterator[None]:
@@ -148,9 +172,11 @@ class Sessions:
         seconds = self._settings.drain_seconds
         logger.info("draining %d sessions, for %g s at most", len(self), seconds)
         self.is_draining = True
+        for leave in self.leaves:
+            leave()
         async with self._draining:
             self.wind_down(seconds)
-            while self.attended:
+            while self.attended or self._moving:
                 self._is_quiet.clear()
                 await self._is_quiet.wait()
         if self.attended:
@@ -160,10 +186,17 @@ class Sessions:
 
     def wind_down(self, seconds: float) -> None:
         """What still runs then is interrupted, and told so; a drain that goes on ends soon after."""
-        ending = Ending("draining", CloseCode.RESTART, time.monotonic() + seconds)
+        self._ending = Ending("draining", CloseCode.RESTART, time.monotonic() + seconds)
         for live in list(self._sessions.values()):
-            live.wind_down(ending)
+            self._send_off(live, self._ending)
         self._draining.end(after=seconds + CLOSING_SECONDS)
+
+    def _send_off(self, live: LiveSession, ending: Ending) -> None:
+        """Let it go on elsewhere, or end."""
+        if not live.log.is_shared:
+            live.wind_down(ending)
+        elif not live.is_over:
+            live.tasks.create_task(move(live, ending))
 
     async def aclose(self) -> None:
         """End everything that still lives; a provider that does not let go is left behind."""

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from app.config import Settings
 from app.models.answers import AnswerEnd, Question, Said, TextDelta
-from tests.service import ROOT, indexed
+from tests.service import ROOT, indexed, make_settings
 
 ANSWERS = ROOT / "tests" / "services" / "answers"
 TALK = "We are moving to the new office on Monday. The budget for the summer party is still open."
@@ -54,13 +53,13 @@ def talk_of(file: Path | None) -> tuple[Said, ...]:
     return tuple(talk)
 
 
-async def measure(of: QuestionSet, context: str = "") -> tuple[Counter[str], list[str]]:
+async def measure(of: QuestionSet, context: str = "", index: Path | None = None) -> tuple[Counter[str], list[str]]:
     """Ask all; return how many answers were `right`, `wrong`, `silent`, `refused` (rightly silent) or `false`, how many
     had it in the first quote or among what is `given` to a model, and what was wrong."""
     counts: Counter[str] = Counter()
     misses: list[str] = []
     talk = talk_of(of.talk)
-    async with indexed(Settings(_env_file=None, rag_provider="local", knowledge_dir=of.folder)) as rag:
+    async with indexed(make_settings(knowledge_dir=of.folder, knowledge_index=index)) as rag:
         for line in lines(of.questions):
             text, _, pattern = line.partition("\t")
             question = Question(text, user="benchmark", context=context, talk=talk)

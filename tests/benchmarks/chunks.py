@@ -18,20 +18,25 @@ CHUNKS = [
     encode(f'{{"type":"asr_chunk","text":"so what I wanted to know about {" ".join(words)}","is_final":false}}')
     for words in (["the", "lamps", "of", "room", "seven", "and", "eight"][:n] for n in range(1, 8))
 ]
+# What a recogniser says again, since it repeats its finals.
+FINALS = [encode('{"type":"asr_chunk","text":"the lamps of room seven are lit","is_final":true,"segment_id":"7"}')]
 SESSIONS = 100
 CHUNKS_PER_SECOND = 80
 ACK_SECONDS = 10.0
 IDLE_SESSIONS = 2000
 # As long as the pings of a connection are apart.
 IDLE_SECONDS = 20.0
-PARTS = ("cpu", "idle", "memory")
+CONNECTIONS = 50
+PARTS = ("cpu", "finals", "connect", "idle", "memory")
 
 
 class Listened:
-    """Sessions of one server, all of which hear people talk, a burst at a time."""
+    """Sessions of one server, all of which hear people talk, a burst at a time; to each message it says `replies`."""
 
-    def __init__(self, process: Process, clients: Sequence[Client]) -> None:
+    def __init__(self, process: Process, clients: Sequence[Client], messages: Sequence[bytes], replies: int) -> None:
         self._process = process
+        self._messages = messages
+        self._replies = replies
         self.clients = clients
         self._awaited = 0
         self._is_even = asyncio.Event()
@@ -57,19 +62,24 @@ class Listened:
         while (elapsed := time.monotonic() - began) < seconds:
             due = int(elapsed / pause)
             for number in range(sent, due):
-                self.clients[number % SESSIONS].send(CHUNKS[number // SESSIONS % len(CHUNKS)])
+                self.clients[number % SESSIONS].send(self._messages[number // SESSIONS % len(self._messages)])
             sent = due
             await asyncio.sleep(pause)
-        self._awaited += sent
+        self._awaited += sent * self._replies
         self._tell()
         async with asyncio.timeout(ACK_SECONDS):
             await self._is_even.wait()
         self.cpu.append((self._process.cpu_seconds() - cpu) / sent * 1e6)
 
 
-async def in_turns(processes: Sequence[Process], seconds: float, times: int) -> list[list[float]]:
+async def in_turns(
+    processes: Sequence[Process], messages: Sequence[bytes], replies: Sequence[int], seconds: float, times: int
+) -> list[list[float]]:
     """Burst by burst, in an order by chance: whatever else the machine does falls on all."""
-    listened = [Listened(process, await connect(process.port, SESSIONS)) for process in processes]
+    listened = [
+        Listened(process, await connect(process.port, SESSIONS), messages, count)
+        for process, count in zip(processes, replies, strict=True)
+    ]
     for _ in range(times):
         for each in random.sample(listened, len(listened)):
             await each.talk(seconds)
@@ -78,8 +88,32 @@ async def in_turns(processes: Sequence[Process], seconds: float, times: int) -> 
     return [each.cpu for each in listened]
 
 
-async def idle_side_by_side(app: Process, bare: Process) -> tuple[float, float]:
-    return await asyncio.gather(ms_of_idling(app, IDLE_SECONDS), ms_of_idling(bare, IDLE_SECONDS))
+async def connect_in_turns(processes: Sequence[Process], times: int) -> list[list[float]]:
+    """Microseconds of CPU for a connection that is opened, greeted and closed, of each burst."""
+    cpu: list[list[float]] = [[] for _ in processes]
+    for _ in range(times):
+        for index, process in random.sample(list(enumerate(processes)), len(processes)):
+            before = process.cpu_seconds()
+            await close(await connect(process.port, CONNECTIONS))
+            cpu[index].append((process.cpu_seconds() - before) / CONNECTIONS * 1e6)
+    return cpu
+
+
+async def idle_side_by_side(processes: Sequence[Process], seconds: float) -> list[float]:
+    """Milliseconds of CPU in a second for `IDLE_SESSIONS` each of which nobody speaks, their pings included.
+
+    They connect by turns, one by one: pings come as the connections did, and many at once cost less.
+    """
+    clients: list[Client] = []
+    for _ in range(IDLE_SESSIONS):
+        for process in processes:
+            clients.append(await Client.connect(process.port))
+        await asyncio.sleep(IDLE_SECONDS / IDLE_SESSIONS / 2)
+    before = [process.cpu_seconds() for process in processes]
+    await asyncio.sleep(seconds)
+    spent = [process.cpu_seconds() - cpu for process, cpu in zip(processes, before, strict=True)]
+    await close(clients)
+    return [cpu / seconds * 1000 for cpu in spent]
 
 
 async def kib_per_session(process: Process) -> float:
@@ -95,25 +129,26 @@ async def kib_per_session(process: Process) -> float:
     return (after - before) / IDLE_SESSIONS
 
 
-async def ms_of_idling(process: Process, seconds: float) -> float:
-    """Milliseconds of CPU in a second for `IDLE_SESSIONS` of which nobody speaks, their pings included."""
-    clients = await connect(process.port, IDLE_SESSIONS)
-    cpu = process.cpu_seconds()
-    await asyncio.sleep(seconds)
-    cpu = process.cpu_seconds() - cpu
-    await close(clients)
-    return cpu / seconds * 1000
-
-
-def chunks(seconds: float, times: int) -> None:
-    heading(f"{SESSIONS} sessions, {CHUNKS_PER_SECOND} interim chunks a second each")
+def talk(what: str, messages: Sequence[bytes], replies: int, wanted: float, seconds: float, times: int) -> None:
+    heading(f"{SESSIONS} sessions, {CHUNKS_PER_SECOND} of these a second each: {what}")
     with running("app", env=service()) as app, running("tests.benchmarks.peers", "endpoint") as bare:
         share_one_cpu(app, bare)
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
-            ours, theirs = runner.run(in_turns((app, bare), seconds, times))
-    figures("CPU per chunk with its ack, service", ours, "µs")
-    figures("CPU per chunk with its ack, bare endpoint", theirs, "µs")
-    ratio("ratio", ours, theirs, wanted=0.75)
+            ours, theirs = runner.run(in_turns((app, bare), messages, (replies, 1), seconds, times))
+    figures("CPU of one with what is replied, service", ours, "µs")
+    figures("CPU of one with its ack, bare endpoint", theirs, "µs")
+    ratio("ratio", ours, theirs, wanted=wanted)
+
+
+def connections(times: int) -> None:
+    heading(f"{CONNECTIONS} connections at a time, opened, greeted and closed")
+    with running("app", env=service()) as app, running("tests.benchmarks.peers", "endpoint") as bare:
+        share_one_cpu(app, bare)
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            ours, theirs = runner.run(connect_in_turns((app, bare), times))
+    figures("CPU per connection, service", ours, "µs")
+    figures("CPU per connection, bare endpoint", theirs, "µs")
+    ratio("ratio", ours, theirs, wanted=1.60)
 
 
 def memory(times: int) -> None:
@@ -139,7 +174,7 @@ def idle(times: int) -> None:
         share_one_cpu(app, bare)
         for _ in range(times):
             with asyncio.Runner(loop_factory=fast_loop()) as runner:
-                our, their = runner.run(idle_side_by_side(app, bare))
+                our, their = runner.run(idle_side_by_side((app, bare), IDLE_SECONDS))
             ours.append(our)
             theirs.append(their)
     figures("CPU of a second, service", ours, "ms")
@@ -154,7 +189,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
     if "cpu" in chosen.only:
-        chunks(chosen.seconds, chosen.times)
+        talk("interim chunks, an ack each", CHUNKS, 1, 0.75, chosen.seconds, chosen.times)
+    if "finals" in chosen.only:
+        talk("the same final, an ack and a status each", FINALS, 2, 1.25, chosen.seconds, chosen.times)
+    if "connect" in chosen.only:
+        connections(chosen.times)
     if "idle" in chosen.only:
         idle(min(chosen.times, 3))
     if "memory" in chosen.only:

@@ -11,9 +11,9 @@ CONNECT_SECONDS = 20.0
 CONNECTS_AT_ONCE = 50
 
 _UPGRADE = (
-    f"GET {WS_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    f"GET {WS_PATH}%s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-).encode()
+)
 
 
 def encode(text: str) -> bytes:
@@ -27,16 +27,18 @@ def encode(text: str) -> bytes:
 class Client(asyncio.Protocol):
     """One connection. `on_frame` gets the payload of every text frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, query: str = "") -> None:
+        self._query = query
         self.on_frame: Callable[[bytes], None] = lambda _: None
         self.frames = 0
         self.is_lost = False
+        self.lost = asyncio.Event()
         self.opened = asyncio.get_running_loop().create_future()
         self._buffer = b""
 
     @classmethod
-    async def connect(cls, port: int) -> Self:
-        _, client = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+    async def connect(cls, port: int, query: str = "") -> Self:
+        _, client = await asyncio.get_running_loop().create_connection(lambda: cls(query), "127.0.0.1", port)
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.opened
         return client
@@ -49,10 +51,11 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
-        self._transport.write(_UPGRADE)
+        self._transport.write((_UPGRADE % self._query).encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        self.lost.set()
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("the server hung up"))
 

@@ -17,19 +17,19 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.lifecycle.signals import REPEAT_SECONDS
 from tests.client import Client
-from tests.lifecycle.test_process import PATIENCE, Process, started
+from tests.lifecycle.test_process import PATIENCE, Process, forked
 from tests.rules import text_of
 from tests.scrape import scrape
-from tests.service import Service
+from tests.service import Service, browse
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, wait
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
-APP = ("-m", "app")
-UVICORN = ("-m", "uvicorn", "app.main:app", "--port", "0")
+APP = ("app",)
+UVICORN = ("uvicorn", "app.main:app", "--port", "0")
 UVICORN_WORKERS = (*UVICORN, "--workers", "2")
-WORKERS = ("-m", "app", "serve")  # with the setting of this name
+WORKERS = ("app", "serve")  # with the setting of this name
 
 every_entry = pytest.mark.parametrize("command", [APP, UVICORN, WORKERS], ids=["app", "uvicorn", "workers"])
 several_workers = pytest.mark.parametrize("command", [WORKERS, UVICORN_WORKERS], ids=["app", "uvicorn"])
@@ -92,8 +92,8 @@ async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, *
     settings = {"PORT": "0", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url, **more}
     if command == WORKERS:
         settings["WORKERS"] = "2"
-    async with started(*command, cwd=tmp_path, **settings) as process, AsyncExitStack() as clients:
-        line = await process.read_until("Uvicorn running" if command[1] == "uvicorn" else "Connect to")
+    async with forked(*command, cwd=tmp_path, **settings) as process, AsyncExitStack() as clients:
+        line = await process.read_until("Uvicorn running" if command[0] == "uvicorn" else "Connect to")
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found is not None
         workers = 2 if command in {WORKERS, UVICORN_WORKERS} else 1
@@ -101,7 +101,7 @@ async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, *
             for _ in range(workers):
                 await process.read_until("Application startup complete")
         service = Service(int(found[1]))
-        async with httpx.AsyncClient(trust_env=False) as http:  # workers have started before they listen
+        async with browse() as http:  # workers have started before they listen
             await answered(http, f"{service.http_url}/health")
         yield Running(process, workers, service, clients)
 
@@ -150,7 +150,7 @@ async def test_no_running_answer_is_lost(
 
 
 async def nobody_is_let_in(service: Service) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with browse() as http:
         ready = await answered(http, f"{service.http_url}/health/ready")
         assert (ready.status_code, ready.json()["reason"]) == (503, "draining")
         assert (await answered(http, f"{service.http_url}/health")).status_code == 200
@@ -320,7 +320,7 @@ async def test_workers_count_together_read_their_files_again_and_are_replaced(
 
 
 async def test_workers_that_cannot_start_end_with_one_line_each(tmp_path: Path) -> None:
-    async with started("-m", "app", cwd=tmp_path, PORT="0", WORKERS="2", RAG_PROVIDER="no.such:one") as process:
+    async with forked("app", cwd=tmp_path, PORT="0", WORKERS="2", RAG_PROVIDER="no.such:one") as process:
         assert await process.rest() == 2
     log = "".join(process.lines)
     assert "RAG_PROVIDER: no.such:one cannot be loaded" in log

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.lifecycle.test_process import connect_line, started
+from tests.lifecycle.test_process import connect_line, forked, started
 from tests.service import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
-UVICORN = ("-m", "uvicorn", "app.main:app", "--port", "0")
+UVICORN = ("uvicorn", "app.main:app", "--port", "0")
 TRACED = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9"}
 TOO_LONG = "a" * 5_000  # the system itself refuses to look for it, as it does where it may not look
 
@@ -37,7 +38,8 @@ async def open(settings):
 
 async def refusal(folder: Path, **environment: str) -> str:
     """The one line with which this start ends."""
-    async with started("-m", "app", cwd=folder, PORT="0", **environment) as process:
+    start = partial(started, "-m") if "OTEL_PROPAGATORS" in environment else forked  # an import reads that one
+    async with start("app", cwd=folder, PORT="0", **environment) as process:
         assert await process.rest() == 2
     (line,) = process.lines
     return line
@@ -74,7 +76,7 @@ async def test_what_only_the_exporter_of_traces_reads_is_looked_at_where_there_a
 ) -> None:
     line = await refusal(tmp_path, **TRACED, **{variable: "nowhere.pem"})
     assert line == f"realtime-rag: {variable}: nowhere.pem cannot be read: No such file or directory\n"
-    async with started("-m", "app", cwd=tmp_path, PORT="0", **{variable: "nowhere.pem"}) as process:
+    async with forked("app", cwd=tmp_path, PORT="0", **{variable: "nowhere.pem"}) as process:
         await connect_line(process)
 
 
@@ -97,7 +99,7 @@ async def test_certificates_that_are_there_are_believed(tmp_path: Path, certific
         {**TRACED, "REQUESTS_CA_BUNDLE": str(certificate.parent)},
         {"RAG_PROVIDER": "local", "KNOWLEDGE_DIR": ".", "SSL_CERT_FILE": "nowhere.pem"},  # nobody reads it
     ):
-        async with started("-m", "app", cwd=tmp_path, PORT="0", **environment) as process:
+        async with forked("app", cwd=tmp_path, PORT="0", **environment) as process:
             await connect_line(process)
 
 
@@ -122,7 +124,7 @@ async def test_a_provider_that_fails_ends_the_start_with_its_reason(tmp_path: Pa
 async def test_where_a_provider_has_failed_is_in_the_log_for_who_looks(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PROVIDERS["unset"])
     environment = {"RAG_PROVIDER": "mine:open", "PYTHONPATH": f"{ROOT}:{tmp_path}", "LOG_LEVEL": "DEBUG"}
-    async with started("-m", "app", cwd=tmp_path, PORT="0", **environment) as process:
+    async with forked("app", cwd=tmp_path, PORT="0", **environment) as process:
         assert await process.rest() == 2
     assert any("mine.py" in line for line in process.lines)
 
@@ -131,9 +133,9 @@ async def test_where_a_provider_has_failed_is_in_the_log_for_who_looks(tmp_path:
 async def test_plain_uvicorn_and_its_workers_end_too(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "mine.py").write_text(PROVIDERS["unset"])
     path = f"{ROOT}:{tmp_path}"
-    async with started(*UVICORN, cwd=tmp_path, PYTHONPATH=path, **environment) as process:
+    async with forked(*UVICORN, cwd=tmp_path, PYTHONPATH=path, **environment) as process:
         assert await process.rest() == 2
-    async with started(*UVICORN, "--workers", "2", cwd=tmp_path, PYTHONPATH=path, **environment) as process:
+    async with forked(*UVICORN, "--workers", "2", cwd=tmp_path, PYTHONPATH=path, **environment) as process:
         await process.rest()  # without an end, a worker would be started again for ever
     for line in process.lines:
         assert re.match(r"realtime-rag: (LOG_LEVEL|RAG_PROVIDER): |(\x1b\[\d+m)?(INFO|ERROR)", line), line
@@ -151,5 +153,5 @@ async def test_a_file_of_settings_that_cannot_be_read_is_refused(tmp_path: Path)
 
 
 async def test_a_number_of_processes_that_is_meant_for_others_changes_nothing(tmp_path: Path) -> None:
-    async with started("-m", "app", cwd=tmp_path, PORT="0", WEB_CONCURRENCY="many") as process:
+    async with forked("app", cwd=tmp_path, PORT="0", WEB_CONCURRENCY="many") as process:
         await connect_line(process)

@@ -10,77 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.codes import CloseCode
 from app.errors import RagTimeout
 from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
 from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
-from app.models.listening import Judge
-from app.models.messages import AsrChunk, Configure, Control, Error, Status
-from app.models.session import SessionState
+from app.models.lifetime import Ending
+from app.models.likeness import extends, plain
+from app.models.messages import Error
 from app.models.speculation import MAX_HELD_CHARS
-from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS, extends, plain
+from app.models.transcript import MAX_SPEAKERS, REMEMBERED_CHARS
 from app.models.verdicts import Verdict
 from app.services.question_detector import judge
 from tests.models.judges import judge_by_signs, judge_by_words
-from tests.service import make_settings
-
-
-class Talk:
-    """A session and its clock: time passes as it would, with a tick whenever one is due."""
-
-    def __init__(self, judge: Judge = judge_by_signs, *, is_stateless: bool = False, **settings: Any) -> None:
-        self.session = SessionState("s1", make_settings(**settings), judge=judge, is_stateless=is_stateless)
-        self.session.connect(0.0)
-        self.now = 0.0
-        self.effects: list[Effect] = []
-
-    def later(self, seconds: float) -> list[Effect]:
-        """Let time pass; return what it brought about."""
-        end = self.now + seconds
-        effects: list[Effect] = []
-        while (due := self.session.deadline()) is not None and due <= end:
-            self.now = max(self.now, due)
-            effects += self.session.tick(self.now)
-        self.now = end
-        self.effects += effects
-        return effects
-
-    def say(self, text: str, **fields: Any) -> list[Effect]:
-        return self._receive(AsrChunk(text=text, is_final=True, **fields))
-
-    def begin(self, text: str, **fields: Any) -> list[Effect]:
-        return self._receive(AsrChunk(text=text, **fields))
-
-    def control(self, action: Any, **fields: Any) -> list[Effect]:
-        return self._receive(Control(action=action, **fields))
-
-    def configure(self, **fields: Any) -> list[Effect]:
-        return self._receive(Configure(**fields))
-
-    def _receive(self, message: Any) -> list[Effect]:
-        effects = self.session.receive(message, self.now)
-        self.effects += effects
-        return effects
-
-    def answers(self, text: str = "text") -> None:
-        assert self.session.query is not None
-        self.effects += self.session.answer_event(self.session.query.query_id, TextDelta(text), self.now)
-
-    @property
-    def asked(self) -> list[str]:
-        return asked(self.effects)
-
-
-def asked(effects: list[Effect]) -> list[str]:
-    return [effect.question.whole for effect in effects if isinstance(effect, StartQuery)]
-
-
-def statuses(effects: list[Effect]) -> list[Status]:
-    return [effect.frame for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Status)]
-
-
-def reasons(effects: list[Effect]) -> list[str | None]:
-    return [status.reason for status in statuses(effects)]
-
+from tests.models.talking import Talk, asked, reasons, statuses
 
 # The moment
 
@@ -120,8 +62,38 @@ def test_a_question_that_may_go_on_is_waited_for(text: str, wait_ms: int) -> Non
 
 def test_the_end_of_the_turn_asks_at_once() -> None:
     talk = Talk()
+    talk.say("RAG (?)", end_of_turn=True)
+    assert talk.asked == ["RAG (?)"]
+
+
+def test_an_end_that_leaves_it_open_waits_whatever_is_said_of_the_turn() -> None:
+    talk = Talk()
     talk.say("what is the? ...", end_of_turn=True)
-    assert talk.asked == ["what is the? ..."]
+    assert talk.asked == []
+    talk.say("price", end_of_turn=True)
+    assert talk.asked == ["what is the? ... price"]
+
+
+@pytest.mark.parametrize("finals", [["It is red.", "It leaks!", "Yes."], ["好的。", "可以。", "what", "是的！", "and"]])
+def test_where_finals_have_marks_a_question_without_one_is_not_finished(finals: list[str]) -> None:
+    talk = Talk(judge_by_words("what does it cost", "what does it cost in winter?", "What does it weigh?"))
+    for text in finals:
+        talk.say(text)
+    assert reasons(talk.say("what does it cost")) == ["may_continue"]
+    assert asked(talk.say("in winter?"))[-1].endswith("what does it cost in winter?")
+    talk.control("cancel")
+    assert asked(talk.say("What does it weigh?"))
+    talk.control("cancel")
+    talk.later(3)
+    talk.say("what does it cost", end_of_turn=True)
+    assert talk.asked[-1].endswith("what does it cost")
+
+
+def test_where_finals_have_no_marks_nothing_is_waited_for() -> None:
+    talk = Talk(judge_by_words("what does it cost"))
+    for text in ["It is red.", "it leaks", "Yes.", "so", "well"]:
+        talk.say(text)
+    assert asked(talk.say("what does it cost"))
 
 
 def test_an_empty_end_of_turn_ends_the_wait() -> None:
@@ -137,7 +109,7 @@ def test_a_partial_of_that_speaker_stretches_the_wait() -> None:
     talk.say("what is the? ...", speaker="anna")
     for number in range(5):
         talk.later(1.0)
-        talk.begin(f"price {number}", speaker="anna")
+        talk.begin("price" + " of the" * number, speaker="anna")
         talk.begin("hello", speaker="ben")
     assert talk.asked == []
     talk.later(1.1)
@@ -189,7 +161,7 @@ def test_a_wait_that_ends_while_paused_is_asked_on_resume() -> None:
     talk = Talk()
     talk.say("what is the? ...")
     talk.control("pause")
-    assert talk.later(5) == []
+    assert [(status.stage, status.question) for status in statuses(talk.later(5))] == [("paused", "what is the? ...")]
     assert asked(talk.control("resume")) == ["what is the? ..."]
 
 
@@ -290,9 +262,41 @@ def test_a_question_that_grows_after_it_was_asked_is_asked_again_whole() -> None
     talk = Talk(judge_by_words("how do I", "how do I reset it"))
     talk.say("First.")
     talk.say("how do I")
-    talk.later(0.3)
+    talk.later(0.7)
     assert reasons(talk.say("how do I reset it"))[0] == "question_extended"
     assert talk.asked == ["First. how do I", "First. how do I reset it"]
+
+
+@pytest.mark.parametrize("segment_id", [1, None])
+def test_a_final_that_grows_and_grows_is_taken_back_and_asked_when_it_stands_still(segment_id: int | None) -> None:
+    words = ["who was there", "on", "that", "monday", "morning"]
+    talk = Talk(judge)
+    for count in range(1, len(words) + 1):
+        talk.say(" ".join(words[:count]), segment_id=segment_id)
+        talk.later(0.4)
+    assert talk.asked == ["who was there"]
+    assert reasons(talk.effects).count("question_extended") == 1
+    assert asked(talk.later(0.2)) == [" ".join(words)]
+
+
+def test_who_takes_no_more_questions_takes_none_back() -> None:
+    talk = Talk(judge)
+    talk.say("who was there", segment_id=1)
+    talk.session.wind_down(Ending("draining", CloseCode.RESTART, 60.0), talk.now)
+    effects = talk.say("who was there on monday", segment_id=1)
+    assert not [effect for effect in effects if isinstance(effect, CancelQuery)]
+    (error,) = [effect.frame for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Error)]
+    assert error.code == "DRAINING"
+
+
+def test_a_final_that_grows_up_to_the_end_of_the_turn_is_asked_at_its_end() -> None:
+    talk = Talk(judge)
+    talk.say("who will be there", segment_id=1)
+    talk.say("who will be there on", segment_id=1)
+    assert asked(talk.say("who will be there on monday", segment_id=1, end_of_turn=True)) == [
+        "who will be there on monday"
+    ]
+    assert asked(talk.say("who will be there on monday morning", segment_id=1, end_of_turn=True))
 
 
 def test_a_repetition_with_a_question_mark_ends_the_wait() -> None:
@@ -316,11 +320,11 @@ def test_different_ids_are_different_segments_though_the_words_are_equal() -> No
 
 def test_an_asked_segment_that_comes_corrected_is_no_second_question() -> None:
     talk = Talk()
-    talk.say("what is rack?", segment_id="t1")
+    talk.say("so what is a rack? today", segment_id="t1")
     talk.answers()
-    assert reasons(talk.say("What is RAG, please?", segment_id="t1")) == ["duplicate"]
+    assert reasons(talk.say("So what is a RAG? Today", segment_id="t1")) == ["duplicate"]
     talk.later(60)
-    assert reasons(talk.say("what is rack? More", segment_id="t1")) == ["duplicate"]
+    assert reasons(talk.say("So what is a rag? today.", segment_id="t1")) == ["duplicate"]
 
 
 def test_a_window_of_finals_that_is_sent_again_and_again_asks_once() -> None:
@@ -339,8 +343,9 @@ def test_what_is_remembered_of_asked_segments_is_bounded_in_characters() -> None
     for number in range(fitting + 1):
         talk.say(f"{number} " + "x" * 3_997 + "?", segment_id=number)
         talk.control("cancel")
-    assert reasons(talk.say("short?", segment_id=fitting)) == ["duplicate"]
-    assert asked(talk.say("short?", segment_id=0)) == ["short?"]
+    long = "x" * 3_997 + "?"
+    assert reasons(talk.say(f"{fitting} {long}", segment_id=fitting)) == ["duplicate"]
+    assert asked(talk.say(f"0 {long}", segment_id=0)) == [f"0 {long}"]
 
 
 @pytest.mark.parametrize(
@@ -626,6 +631,16 @@ def dropped(effects: list[Effect]) -> list[tuple[str, ...]]:
     return [status.dropped for status in statuses(effects) if status.dropped is not None]
 
 
+def test_what_waits_is_shown_as_it_will_be_asked() -> None:
+    talk = Talk(judge)
+    talk.say("RAG?")
+    questions = ["What does it cost?", "And where is it made?", "Who makes it?"]
+    shown = [status.question for text in questions for status in statuses(talk.say(text))]
+    # A question that follows another does not repeat it: that one is asked before.
+    assert shown == questions
+    assert [asked(end_of_answer(talk)) for _ in questions] == [[question] for question in questions]
+
+
 def test_only_so_many_questions_wait_and_what_is_dropped_is_said() -> None:
     talk = Talk(queued_questions=2)
     for text in ("One?", "Two?", "Three?"):
@@ -634,6 +649,140 @@ def test_only_so_many_questions_wait_and_what_is_dropped_is_said() -> None:
     assert asked(end_of_answer(talk)) == ["Two?"]
     # The text stays in the talk.
     assert asked(end_of_answer(talk)) == ["Three? Four?"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "and in winter",
+        "and for children",
+        "or by bus",
+        "and the red one",
+        "and if it rains",
+        "same for dogs",
+        "那上海",
+        "如果下雨",
+        "じゃあ冬",
+        "und im winter",
+        "et pour les enfants",
+        "y con niños",
+        "e in inverno",
+    ],
+)
+def test_a_phrase_asks_right_after_an_answer_and_only_then(text: str) -> None:
+    talk = Talk(judge)
+    assert starts(talk.say(text)) == starts(talk.later(9)) == []
+    talk.say("What is a lease?")
+    end_of_answer(talk)
+    talk.say(text)
+    assert starts(talk.later(2)) == [(text, "")]
+    end_of_answer(talk)
+    talk.later(16)
+    assert starts(talk.say(text)) == starts(talk.later(9)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["and in winter we go skiing", "and then we left", "and the rest is history", "and so on"]
+)
+def test_a_sentence_that_begins_alike_asks_nothing_after_an_answer(text: str) -> None:
+    talk = Talk(judge)
+    talk.say("What is a lease?")
+    end_of_answer(talk)
+    assert starts(talk.say(text)) == starts(talk.later(9)) == []
+
+
+TWO = "What are your hours? How much is a ticket?"
+
+
+def starts(effects: list[Effect]) -> list[tuple[str, str]]:
+    return [(e.question.text, e.question.context) for e in effects if isinstance(e, StartQuery)]
+
+
+@pytest.mark.parametrize("mode", ["queue", "interrupt", "ignore"])
+def test_two_questions_of_one_final_are_asked_one_after_the_other(mode: str) -> None:
+    talk = Talk(judge, on_new_question=mode)
+    effects = talk.say(f"I am here on Monday. {TWO}")
+    assert starts(effects) == [("What are your hours?", "I am here on Monday.")]
+    waiting = statuses(effects)[-1]
+    assert (waiting.stage, waiting.reason) == ("waiting_for_question", "answer_in_progress")
+    assert waiting.question == "How much is a ticket?"
+    assert starts(end_of_answer(talk)) == [("How much is a ticket?", "")]
+    assert starts(end_of_answer(talk)) == []
+
+
+def test_each_of_several_questions_keeps_the_talk_before_it() -> None:
+    talk = Talk(judge)
+    talk.say("RAG?")
+    talk.say("What are your hours? I come from Rome. How much is a ticket? Where is the gate? Thanks.")
+    asked = [each for _ in range(4) for each in starts(end_of_answer(talk))]
+    assert asked == [
+        ("What are your hours?", ""),
+        ("How much is a ticket?", "I come from Rome."),
+        ("Where is the gate?", ""),
+    ]
+
+
+def test_questions_that_wait_are_given_up_by_name_and_stay_in_the_talk() -> None:
+    talk = Talk(judge)
+    talk.say(TWO)
+    assert dropped(talk.control("cancel")) == [("How much is a ticket?",)]
+    assert starts(talk.say("Where is the gate?")) == [("Where is the gate?", "How much is a ticket?")]
+
+
+def test_a_new_question_interrupts_the_first_and_leaves_the_second_waiting() -> None:
+    talk = Talk(judge, on_new_question="interrupt")
+    talk.say(TWO)
+    assert starts(talk.say("Where is the gate?")) == [("Where is the gate?", "")]
+    assert starts(end_of_answer(talk)) == [("How much is a ticket?", "")]
+
+
+def test_a_final_with_two_questions_that_grows_is_asked_anew() -> None:
+    talk = Talk(judge)
+    talk.say(TWO, segment_id=1)
+    assert starts(talk.say(f"{TWO} Where is the gate?", segment_id=1)) == [("What are your hours?", "")]
+    rest = [each for _ in range(3) for each in starts(end_of_answer(talk))]
+    assert rest == [("How much is a ticket?", ""), ("Where is the gate?", "")]
+
+
+def test_two_questions_that_wait_are_corrected_together() -> None:
+    talk = Talk(judge)
+    talk.say("RAG?")
+    talk.say("What are your ours? How much is a ticket?", segment_id=1)
+    talk.say(TWO, segment_id=1)
+    rest = [each for _ in range(3) for each in starts(end_of_answer(talk))]
+    assert rest == [("What are your hours?", ""), ("How much is a ticket?", "")]
+
+
+def test_a_second_question_is_not_asked_again_by_a_repetition_of_the_final() -> None:
+    talk = Talk(judge)
+    talk.say(TWO, segment_id=1)
+    talk.answers()
+    assert reasons(talk.say(TWO, segment_id=1)) == ["duplicate"]
+    assert starts(end_of_answer(talk)) == [("How much is a ticket?", "")]
+    assert starts(end_of_answer(talk)) == []
+
+
+def test_two_questions_heard_before_a_pause_wait_for_its_end() -> None:
+    talk = Talk(judge)
+    talk.say("What are your hours? How much is a", speaker="anna")
+    talk.control("pause")
+    talk.later(5)
+    assert starts(talk.control("resume")) == [("What are your hours?", "")]
+    assert starts(end_of_answer(talk)) == [("How much is a", "")]
+
+
+def test_two_questions_are_suggested_apart_and_may_be_chosen_in_any_order() -> None:
+    talk = Talk(judge)
+    talk.configure(auto_detect="suggest")
+    first, second = (status.query_id for status in statuses(talk.say(TWO)))
+    assert starts(talk.control("instant_query", query_id=second)) == [("How much is a ticket?", "What are your hours?")]
+    assert starts(talk.control("instant_query", query_id=first)) == [("What are your hours?", "")]
+
+
+def test_all_the_talk_asked_as_one_is_asked_once() -> None:
+    talk = Talk(judge, query_scope="aggregated")
+    assert asked(talk.say(TWO)) == [TWO]
+    assert starts(end_of_answer(talk)) == []
 
 
 @pytest.mark.parametrize(
@@ -679,7 +828,7 @@ def test_the_number_of_speakers_is_bounded() -> None:
 def test_a_low_confidence_does_not_ask_by_itself() -> None:
     talk = Talk()
     assert reasons(talk.say("RAG?", confidence=0.39)) == ["low_confidence"]
-    assert asked(talk.say("really?", confidence=0.4)) == ["RAG? really?"]
+    assert asked(talk.say("really?", confidence=0.4)) == ["really?"]
 
 
 # What is asked
@@ -789,6 +938,38 @@ def test_a_partial_may_be_asked_early_and_shows_nothing_before_its_final(end_of_
     frames = [effect.frame.type for effect in effects if isinstance(effect, Send)]
     assert frames == ["ack", "status", "status", "answer", "answer", "status"]
     assert statuses(effects)[0].question == "What is RAG?"
+
+
+def test_a_question_with_another_sentence_behind_it_is_asked_early_at_once() -> None:
+    talk = Talk(judge, speculate=True)
+    talk.hear("I am late. What is")
+    effects = talk.hear("I am late. What is the price? I")
+    assert starts(effects) == [("What is the price?", "I am late.")]
+    effects = talk.hear("I am late. What is the price? I hope it")
+    effects += talk.say("I am late. What is the price? I hope it is not much.")
+    assert starts(effects) == []
+    assert cancelled(effects) == []
+    assert statuses(effects)[0].question == "What is the price?"
+
+
+@pytest.mark.parametrize("text", ["I am late. What is the size? I", "I am late. What was", "What is the price? I"])
+def test_a_partial_in_which_the_question_is_another_one_takes_the_guess_back(text: str) -> None:
+    talk = Talk(judge, speculate=True)
+    talk.hear("I am late. What is the price? I")
+    assert cancelled(talk.hear(text)) == ["speculation_discarded"]
+
+
+def test_a_question_that_has_been_asked_is_not_waited_for_because_more_is_said() -> None:
+    talk = Talk(judge)
+    assert starts(talk.say("What is the price? I mean if the")) == [("What is the price?", "")]
+    talk = Talk(judge)
+    assert starts(talk.say("What is the price? Of the")) == []  # it goes on
+    talk = Talk(judge)
+    for text in ("It is red.", "It is new.", "It is large."):
+        talk.say(text)
+    assert starts(talk.say("What is the price? I mean")) == [
+        ("What is the price?", "It is red. It is new. It is large.")
+    ]
 
 
 def test_what_comes_after_the_final_is_shown_as_it_comes() -> None:
@@ -941,3 +1122,37 @@ def test_text_that_nobody_sees_is_none(text: str) -> None:
     frames = [effect.frame for effect in talk.effects if isinstance(effect, Send)]
     assert [frame.code for frame in frames if isinstance(frame, Error)] == ["EMPTY_QUESTION", "EMPTY_QUESTION"]
     assert talk.asked == []
+
+
+@pytest.mark.parametrize("end_of_turn", [True, None])
+@pytest.mark.parametrize(
+    "finals",
+    [
+        ["how long", "is it"],
+        ["and how long", "does it take"],
+        ["which one", "is cheaper"],
+        ["how many people", "can use it"],
+        ["what time", "do you open"],
+        ["where", "is the office"],
+        ["wie lange", "dauert das"],
+        ["cuánto tiempo", "dura la garantía"],
+        ["多久", "可以退货"],
+    ],
+    ids=str,
+)
+def test_question_words_that_go_on_at_once_are_not_asked_alone(finals: list[str], end_of_turn: bool | None) -> None:
+    talk = Talk(judge)
+    for text in finals:
+        talk.say(text, end_of_turn=end_of_turn)
+        talk.later(0.24)
+    assert [" ".join(text.split()) for text in talk.asked] == [" ".join(finals)]
+
+
+@pytest.mark.parametrize("text", ["how long", "which one", "why", "多久", "how many people"])
+def test_question_words_alone_are_asked_after_a_moment(text: str) -> None:
+    talk = Talk(judge)
+    assert reasons(talk.say(text, end_of_turn=True)) == ["may_continue"]
+    assert asked(talk.later(0.25)) == [text]
+    talk.answers()
+    for whole in [f"{text}?", "how long is it", "what is rag", "이거 얼마예요", "怎么退货", "где вокзал"]:
+        assert asked(Talk(judge).say(whole, end_of_turn=True)) == [whole]

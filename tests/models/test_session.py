@@ -102,14 +102,14 @@ def test_only_the_latest_segments_are_remembered_after_they_were_asked() -> None
 
 
 def test_an_ignored_question_of_two_segments_leaves_the_buffer() -> None:
-    session = new_session(judge_by_words("first", "who is it"))
+    session = new_session(judge_by_words("what comes first", "who is it"))
     session.receive(Configure(on_new_question="ignore"), now=1)
-    session.receive(final("first"), now=1)
+    session.receive(final("what comes first"), now=1)
     session.receive(final("kept"), now=1)
     session.receive(final("who"), now=5)
     assert reasons(session.receive(final("is it"), now=5)) == ["answer_in_progress"]
     session.receive(Control(action="cancel"), now=6)
-    assert asked(session.receive(final("first"), now=9)) == ["kept first"]
+    assert asked(session.receive(final("what comes first"), now=9)) == ["kept what comes first"]
 
 
 def test_an_instant_query_puts_a_pending_question_back() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import pickle
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from app.models.answers import (
     AnswerEvent,
     ConversationNamed,
     Progress,
+    Question,
     TextDelta,
     TextReplaced,
 )
@@ -94,11 +95,14 @@ EVENTS: st.SearchStrategy[AnswerEvent | RagTimeout | RagBrokenStream] = st.one_o
     st.just(RagBrokenStream("cut")),
 )
 # An event goes to the running query or, with "late", to one that has ended.
-# "moved": the session goes on from what was written down of it.
+# "moved": the session goes on from what was written down of it, on a machine with another clock.
 STEPS = st.lists(st.one_of(MESSAGES, EVENTS, st.tuples(st.just("late"), EVENTS), st.just("moved")), max_size=40)
 
 
 TALK_CHARS = 200
+# Both are whole in binary: no moment moves by a rounding.
+STEP = 0.703125
+OTHER_CLOCK = 1024.0
 
 
 class Harness:
@@ -106,14 +110,25 @@ class Harness:
 
     def __init__(self, mode: str, speculate: bool) -> None:
         values = {"on_new_question": mode, "speculate": speculate, "talk_chars": TALK_CHARS}
-        self.session = SessionState("start", make_settings(**values), judge=judge_by_signs)
+        self._settings = make_settings(**values)
+        self.session = self._new_session()
         self.rules = Rules()
         self.frames: list[Frame] = []
         self.running: str | None = None
         self.started: list[str] = []
+        self.asked: list[Question] = []
         self.given: dict[str, str] = {}
         self.now = 0.0
         self.carry_out(self.session.connect(0.0))
+
+    def _new_session(self) -> SessionState:
+        return SessionState("start", self._settings, judge=judge_by_signs)
+
+    def move(self) -> None:
+        written = json.loads(json.dumps(self.session.snapshot(self.now)))
+        self.now += OTHER_CLOCK
+        self.session = self._new_session()
+        self.session.restore(written, self.now)
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -130,6 +145,7 @@ class Harness:
                     assert self.running is None, "two queries at once"
                     self.running = query_id
                     self.started.append(query_id)
+                    self.asked.append(question)
                 case CancelQuery(query_id):
                     assert self.running in (None, query_id)  # None: it came to its end unseen
                     self.running = None
@@ -161,29 +177,56 @@ class Harness:
             self.running = None
 
 
+def follow(harness: Harness, step: Any) -> None:
+    """One step of `STEPS`."""
+    harness.now += STEP
+    if (due := harness.session.deadline()) is not None and due <= harness.now:
+        harness.carry_out(harness.session.tick(harness.now))
+    if isinstance(step, dict):
+        harness.message(step)
+    elif step == "moved":
+        harness.move()
+    elif isinstance(step, tuple):
+        for query_id in harness.started:
+            if query_id != harness.running:
+                frames = len(harness.frames)
+                harness.event(query_id, step[1])
+                assert len(harness.frames) == frames, "a frame of a query that has ended"
+    elif harness.running is not None:
+        harness.event(harness.running, step)
+
+
 @given(steps=STEPS, mode=st.sampled_from(["queue", "interrupt", "ignore"]), speculate=st.booleans())
 def test_no_sequence_of_messages_and_events_breaks_a_rule(steps: list[Any], mode: str, speculate: bool) -> None:
     harness = Harness(mode, speculate)
     for step in steps:
-        harness.now += 0.7
-        if (due := harness.session.deadline()) is not None and due <= harness.now:
-            harness.carry_out(harness.session.tick(harness.now))
-        if isinstance(step, dict):
-            harness.message(step)
-        elif step == "moved":
-            harness.session = pickle.loads(pickle.dumps(harness.session))
-        elif isinstance(step, tuple):
-            for query_id in harness.started:
-                if query_id != harness.running:
-                    frames = len(harness.frames)
-                    harness.event(query_id, step[1])
-                    assert len(harness.frames) == frames, "a frame of a query that has ended"
-        elif harness.running is not None:
-            harness.event(harness.running, step)
+        follow(harness, step)
     for query_id, text in harness.given.items():
         shown = [frame for frame in harness.frames if frame.get("query_id") == query_id]
         if shown and not any("error" in frame and frame.get("content") for frame in shown):
             assert text_of(shown, query_id) == text
+
+
+@given(
+    steps=STEPS,
+    moves=st.sets(st.integers(0, 40)),
+    mode=st.sampled_from(["queue", "interrupt"]),
+    speculate=st.booleans(),
+)
+def test_a_session_that_was_read_back_goes_on_as_the_one_that_was_written_down(
+    steps: list[Any], moves: set[int], mode: str, speculate: bool
+) -> None:
+    stays, moves_on = Harness(mode, speculate), Harness(mode, speculate)
+    for number, step in enumerate(steps):
+        if number in moves:
+            moves_on.move()
+        if step != "moved":
+            follow(stays, step)
+            follow(moves_on, step)
+    assert moves_on.frames == stays.frames
+    assert moves_on.asked == stays.asked
+    due, moved_due = stays.session.deadline(), moves_on.session.deadline()
+    assert moved_due - moves_on.now == pytest.approx(due - stays.now)
 
 
 @given(

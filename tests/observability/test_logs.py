@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from app.observability import logs
-from tests.lifecycle.test_process import connect_line, service_of, started
-from tests.service import Service, make_settings
+from tests.lifecycle.test_process import connect_line, forked, service_of
+from tests.service import Service, browse, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import error_event, status
 
@@ -127,7 +126,7 @@ async def test_an_error_code_of_dify_forges_no_line(dify: StandInDify, tmp_path:
     code = f"oh\n{FORGED} \x1b[2J" + "x" * 60_000
     dify.will(error_event(code), status(400, {"code": code, "message": "No.", "status": 400}))
     settings = {"PORT": "0", "LOG_FORMAT": log_format, "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url}
-    async with started("-m", "app", cwd=tmp_path, **settings) as process:
+    async with forked("app", cwd=tmp_path, **settings) as process:
         url = (await process.read_until("Connect to")).partition("ws://127.0.0.1:")[2]
         async with Service(int(url.partition("/")[0])).connect() as client:
             for text in ("What is RAG?", "And what is not?"):
@@ -158,7 +157,7 @@ def test_a_record_that_cannot_be_formatted_is_told_without_its_tokens(log: io.St
 @pytest.mark.slow
 async def test_no_token_of_a_handshake_is_logged_even_at_debug(dify: StandInDify, tmp_path: Path) -> None:
     settings = {"PORT": "0", "LOG_LEVEL": "DEBUG", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url}
-    async with started("-m", "app", cwd=tmp_path, **settings) as process:
+    async with forked("app", cwd=tmp_path, **settings) as process:
         service = service_of(await connect_line(process))
         for url in (service.ws_url, f"{service.ws_url}/no-such-path"):
             socket = connect(
@@ -170,7 +169,7 @@ async def test_no_token_of_a_handshake_is_logged_even_at_debug(dify: StandInDify
             with suppress(InvalidStatus):
                 async with socket:
                     pass
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with browse() as http:
             await http.get(f"{service.http_url}/health?token={SECRET}")
         process.process.send_signal(signal.SIGTERM)
         await process.rest()

@@ -23,7 +23,7 @@ from app.main import build_app
 from app.observability import tracing
 from tests.client import PATIENCE
 from tests.conftest import Serve
-from tests.lifecycle.test_process import connect_line, service_of, started
+from tests.lifecycle.test_process import connect_line, forked, service_of, started
 from tests.service import ROOT
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, status, wait
@@ -250,7 +250,7 @@ async def test_spans_go_where_the_environment_says(dify: StandInDify, tmp_path: 
 
 @pytest.mark.slow
 async def test_traces_that_nobody_takes_are_warned_of(tmp_path: Path) -> None:
-    async with started("-m", "app", cwd=tmp_path, PORT="0", TRACING="true") as process:
+    async with forked("app", cwd=tmp_path, PORT="0", TRACING="true") as process:
         await process.read_until("TRACING is on, but OTEL_EXPORTER_OTLP_ENDPOINT does not say")
 
 

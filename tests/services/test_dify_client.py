@@ -8,7 +8,7 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,15 +29,24 @@ from app.errors import (
     RagTimeout,
     RagUnavailable,
 )
-from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, Question, TextDelta, TextReplaced
+from app.models.answers import (
+    AnswerEnd,
+    AnswerEvent,
+    ConversationNamed,
+    Feedback,
+    Progress,
+    Question,
+    TextDelta,
+    TextReplaced,
+)
 from app.services import dify_client, streams, upstream
 from app.services.deadlines import SECOND_EVENT_SECONDS
-from app.services.dify_client import OF_THE_MODEL, DifyClient, open_dify
+from app.services.dify_client import MOST_RATINGS, OF_THE_MODEL, DifyClient, open_dify
 from app.services.large_json import PIECE_BYTES
 from app.services.lines import MAX_HEAD_BYTES, MAX_HEADERS
 from app.services.streams import THINKING
 from tests.client import PATIENCE
-from tests.service import ROOT
+from tests.service import ROOT, make_settings
 from tests.standin import events
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Exchange, Script, Step, StopHabits
@@ -100,7 +109,7 @@ def settings_for(base_url: str, **changes: Any) -> Settings:
         "dify_stall_timeout": NEVER,
         "dify_total_timeout": NEVER,
     }
-    return Settings(_env_file=None, **(values | changes))
+    return make_settings(**(values | changes))
 
 
 @asynccontextmanager
@@ -340,6 +349,8 @@ async def test_text_comes_out_while_the_answer_is_being_written(dify: StandInDif
         assert await hear_until_text(stream) == " two"
 
 
+@pytest.mark.no_cover  # many times the same lines
+@pytest.mark.slow
 async def test_answers_run_side_by_side(dify: StandInDify) -> None:
     go = asyncio.Event()
     dify.will(*[answer(wait(go), str(number)) for number in range(150)])
@@ -376,6 +387,8 @@ async def test_text_over_the_cap_breaks_the_stream(dify: StandInDify) -> None:
     assert heard.text == "Hi"
 
 
+@pytest.mark.no_cover  # many times the same lines
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["message", "message_replace", "json", "thought"])
 async def test_while_a_long_text_is_read_others_have_their_turn(kind: str) -> None:
     text = "The kettle boils. " * 120_000
@@ -403,6 +416,29 @@ async def test_while_a_long_text_is_read_others_have_their_turn(kind: str) -> No
     assert turns > 2 * len(text) // PIECE_BYTES
 
 
+@pytest.mark.parametrize(
+    "tiny",
+    [b"data: x\n\n", b":\n\n", events.block(events.complete(events.node_started("Look"), events.Ids()), "classic")],
+)
+async def test_thousands_of_small_events_in_one_read_leave_others_their_turn(tiny: bytes) -> None:
+    count = 100_000 // len(tiny)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    heard = await hear_replies(Replies(httpx.Response(200, headers=SSE, content=tiny * count + HI)))
+    task.cancel()
+
+    assert heard.text == "Hi"
+    assert turns > 20
+
+
+@pytest.mark.no_cover  # many times the same lines
 async def test_who_sends_faster_than_it_is_read_does_not_keep_others_waiting() -> None:
     chunks, turns = 100, [0]
     events_of_nothing = b'data: {"event":"node_finished"}\n\n' * 600
@@ -440,6 +476,7 @@ async def test_a_body_that_stays_open_after_its_end_delays_nothing(dify: StandIn
     assert dify.stops == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["only_end", "only_finished"])
 @pytest.mark.parametrize("then", [keep_open(), pings_forever(0.05)], ids=["silence", "pings"])
 async def test_the_second_closing_event_is_waited_for_a_short_time(dify: StandInDify, order: Any, then: Step) -> None:
@@ -982,22 +1019,26 @@ async def test_compression_is_not_asked_for_and_one_layer_is_undone_all_the_same
     assert b"\r\naccept-encoding: identity\r\n" in server.requests[0].lower()
 
 
-BOMB = b'{"answer":"' + bytes(40 * 1024 * 1024)
+def bomb() -> bytes:
+    return b'{"answer":"' + bytes(40 * 1024 * 1024)
 
 
+@pytest.mark.no_cover  # many times the same lines
+@pytest.mark.slow
+# Made when they are needed: each worker collects all tests.
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (packed(HI, 2), RagBrokenStream),
-        (packed(b"data: " + BOMB), RagBrokenStream),
-        (packed(BOMB, content_type="application/json"), RagBrokenStream),
-        (packed(BOMB).replace(b"200 OK", b"400 No", 1), RagRejected),
-        (packed(b'{"code":"unauthorized"}', 2).replace(b"200 OK", b"401 No", 1), RagRejected),
+        (lambda: packed(HI, 2), RagBrokenStream),
+        (lambda: packed(b"data: " + bomb()), RagBrokenStream),
+        (lambda: packed(bomb(), content_type="application/json"), RagBrokenStream),
+        (lambda: packed(bomb()).replace(b"200 OK", b"400 No", 1), RagRejected),
+        (lambda: packed(b'{"code":"unauthorized"}', 2).replace(b"200 OK", b"401 No", 1), RagRejected),
     ],
     ids=["two layers", "bomb", "bomb in blocking mode", "bomb as an error", "two layers of an error"],
 )
-async def test_what_a_small_body_may_become_has_a_bound(reply: bytes, error: type[RagError]) -> None:
-    async with raw_server(reply) as server:
+async def test_what_a_small_body_may_become_has_a_bound(reply: Callable[[], bytes], error: type[RagError]) -> None:
+    async with raw_server(reply()) as server:
         heard = await hear_once(server.base_url)
 
     assert type(heard.error) is error
@@ -1173,6 +1214,7 @@ async def test_a_server_without_tls_is_called_so() -> None:
     assert str(heard.error).startswith("no connection: no TLS with 127.0.0.1: ")
 
 
+@pytest.mark.no_cover  # many times the same lines
 @pytest.mark.slow
 async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: StandInDify) -> None:
     most = 1 + dify_client.SPARE_CONNECTIONS
@@ -1194,6 +1236,7 @@ async def test_connections_are_enough_for_all_running_queries_and_no_more(dify: 
     assert dify.most_running == most
 
 
+@pytest.mark.slow
 async def test_a_connection_that_becomes_free_is_taken_by_who_waits(dify: StandInDify) -> None:
     most, go_on = 1 + dify_client.SPARE_CONNECTIONS, asyncio.Event()
     dify.default = answer(wait(go_on), "Hi")
@@ -1248,6 +1291,7 @@ QUIET = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quiet", [*QUIET, pytest.param(hang(head=False), id="no head")])
 @pytest.mark.parametrize(
     ("changes", "phase"), [({"dify_timeout": 0.1}, "first_text"), ({"dify_total_timeout": 0.1}, "total")]
@@ -1304,9 +1348,9 @@ async def test_a_thought_is_text_for_the_deadlines(dify: StandInDify, thought: e
 async def test_text_goes_on_beyond_the_deadline_of_the_first(dify: StandInDify) -> None:
     go = asyncio.Event()
     dify.will(answer("One", wait(go), " two"))
-    async with client_of(dify, dify_timeout=1) as client, aclosing(client.query(WHAT)) as stream:
+    async with client_of(dify, dify_timeout=3) as client, aclosing(client.query(WHAT)) as stream:
         assert await hear_until_text(stream) == "One"
-        asyncio.get_running_loop().call_later(1.1, go.set)
+        asyncio.get_running_loop().call_later(3.1, go.set)
         assert await hear_until_text(stream) == " two"
 
 
@@ -1373,6 +1417,7 @@ async def test_events_that_cannot_be_read_cost_no_answer(dify: StandInDify, garb
     assert dify.stops == []
 
 
+@pytest.mark.slow
 async def test_a_stream_of_nothing_that_can_be_read_is_broken_at_its_deadline(dify: StandInDify) -> None:
     dify.will([send(b"data: nonsense\n\n"), pings_forever(0.02)])
     heard = await hear_once(dify, dify_timeout=3)
@@ -1500,6 +1545,7 @@ async def test_an_interrupt_closes_the_stream_and_stops_the_run(dify: StandInDif
     assert dify.calls[0].body == {"user": "ws-user-s1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script", [hang(head=False), hang(), [send(PING), hang()]], ids=["no head", "no event", "only a ping"]
 )
@@ -1738,6 +1784,7 @@ async def test_the_deadlines_of_a_question_begin_after_that_wait(dify: StandInDi
         assert (await hear(client, Question("And?", "someone", "c"))).text == "Stand-in answer."
 
 
+@pytest.mark.slow
 async def test_it_waits_no_longer_than_its_bound_for_a_stop_that_hangs(dify: StandInDify) -> None:
     dify.stop_replies(hang(head=False))
     dify.will(answer("One", hang(), conversation_id="c"))
@@ -1752,6 +1799,7 @@ async def test_it_waits_no_longer_than_its_bound_for_a_stop_that_hangs(dify: Sta
     assert dify.requests[2].at - dify.stops[0].at < dify_client.STOP_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task_id", ["..", "a/../b?c#d", "a\nb", "x" * 70_000], ids=["parent", "path", "control", "long"]
 )
@@ -1766,6 +1814,7 @@ async def test_a_task_id_that_is_none_of_difys_is_not_asked_for(dify: StandInDif
     assert dify.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [status(500), status(404, html="<html>"), reset_before_head(), close_before_head()],
@@ -1821,6 +1870,7 @@ async def test_closing_waits_for_a_stop_under_way(dify: StandInDify) -> None:
     assert len(dify.stops) == 1
 
 
+@pytest.mark.slow
 async def test_closing_does_not_wait_long_for_a_stop_that_hangs(dify: StandInDify) -> None:
     dify.stop_replies(hang(head=False))
     dify.will(answer("One", hang()))
@@ -1991,3 +2041,30 @@ async def test_what_was_asked_and_answered_is_not_logged_above_debug(
             await hear(client, Question("marzipan?", "someone", inputs={"taste": "marzipan"}))
 
     assert "marzipan" not in caplog.text
+
+
+async def test_what_is_said_last_of_an_answer_comes_last(dify: StandInDify) -> None:
+    go = asyncio.Event()
+    dify.replies("/messages/m1/feedbacks", [slow_head(go), status(200, {"result": "success"})])
+    dify.replies("/messages/m2/feedbacks", status(200, {"result": "success"}))
+    async with client_of(dify) as client:
+        for name, rating in (("m1", "like"), ("m1", "dislike"), ("m1", None), ("m2", "like")):
+            client.rate(Feedback(name, "ws-user-s1", rating, ""))  # type: ignore[arg-type]  # a literal
+        await dify.until(lambda: len(dify.calls) == 2, "a feedback of each")
+        go.set()
+    told = [(call.path.split("/")[2], call.body["rating"]) for call in dify.calls]
+    assert sorted(told[:2]) == [("m1", "like"), ("m2", "like")]
+    assert told[2:] == [("m1", "dislike"), ("m1", None)]
+
+
+async def test_feedback_takes_only_some_connections(dify: StandInDify, caplog: pytest.LogCaptureFixture) -> None:
+    go = asyncio.Event()
+    for number in range(MOST_RATINGS + 1):
+        dify.replies(f"/messages/m{number}/feedbacks", [slow_head(go), status(200, {"result": "success"})])
+    async with client_of(dify) as client:
+        for number in range(MOST_RATINGS + 1):
+            client.rate(Feedback(f"m{number}", "ws-user-s1", "like", ""))
+        assert "a feedback is lost" in caplog.text
+        await dify.until(lambda: len(dify.calls) == MOST_RATINGS, "feedback")
+        go.set()
+    assert len(dify.calls) == MOST_RATINGS

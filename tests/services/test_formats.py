@@ -7,6 +7,7 @@ import sys
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 
@@ -106,12 +107,21 @@ def test_a_page_becomes_what_it_says() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b'place,opens\n"Oslo | West",9\n\nRome,"ten\nto six"\n', b"place\topens\nOslo | West\t9\nRome\tten to six\n"],
+    [
+        b'place,opens\n"Oslo | West",9\n\nRome,"ten\nto six"\n',
+        b"place\topens\nOslo | West\t9\nRome\tten to six\n",
+        b'place;opens\nOslo | West;9\nRome;"ten to six"\n',
+    ],
 )
 def test_a_table_keeps_the_names_of_its_columns(data: bytes) -> None:
     assert formats.read(".csv", data) == (
         "| place | opens |\n| ---|--- |\n| Oslo \\| West | 9 |\n| Rome | ten to six |"
     )
+
+
+def test_a_comma_in_a_number_separates_nothing_where_semicolons_do() -> None:
+    assert formats.read(".csv", "Preis;Größe\n1,50;2,5\n".encode()).endswith("| 1,50 | 2,5 |")
+    assert formats.read(".csv", b"name\na,b\n").endswith("| a | b |")
 
 
 def test_a_word_document_becomes_headings_paragraphs_items_and_tables() -> None:
@@ -298,7 +308,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
         (".docx", b"no archive"),
         (".docx", docx("<w:p>", "")),
         (".docx", docx("", BOMB)),
-        (".docx", docx("<w:p><w:r><w:t>" + "a" * (MAX_BYTES + 1) + "</w:t></w:r></w:p>")),
+        (".docx", lambda: docx("<w:p><w:r><w:t>" + "a" * (MAX_BYTES + 1) + "</w:t></w:r></w:p>")),
         (".docx", docx("", f"<!--{'a' * 5_000}-->{BOMB}")),
         (".csv", b"a" * 200_000 + b",b"),
         (".json", b"{"),
@@ -312,44 +322,46 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
         *("no JSON", "deep JSON", "no records", "no notebook", "no cells"),
     ],
 )
-def test_what_is_none_of_its_kind_is_refused(suffix: str, data: bytes) -> None:
+def test_what_is_none_of_its_kind_is_refused(suffix: str, data: bytes | Callable[[], bytes]) -> None:
     with pytest.raises(ValueError, match=r"not |larger than"):
-        formats.read(suffix, data)
+        formats.read(suffix, data if isinstance(data, bytes) else data())
 
 
+@pytest.mark.no_cover  # many times the same lines
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "data"),
     [
-        (".html", b"<div>" * 150_000),
-        (".html", b"<" * 150_000),
-        (".html", b"<pre>" * 50_000),
-        (".rst", b"`" * 150_000),
-        (".rst", b":a:`" * 50_000),
-        (".rst", b":" * 150_000),
-        (".rst", b"`a" + b" " * 150_000),
-        (".rst", b".. code::\n" * 50_000),
-        (".rst", b"a::\n\n" * 50_000),
-        (".rst", b"=" * 150_000),
-        (".rst", b" " * 150_000),
-        (".rst", b"\n" * 150_000),
-        (".vtt", b"1:" * 200_000),
-        (".vtt", b"<" * 200_000),
-        (".org", b"#+begin_src\n" * 50_000),
-        (".org", b"[[" * 100_000),
+        (".html", b"<div>" * 50_000),
+        (".html", b"<" * 50_000),
+        (".html", b"<pre>" * 15_000),
+        (".rst", b"`" * 50_000),
+        (".rst", b":a:`" * 15_000),
+        (".rst", b":" * 50_000),
+        (".rst", b"`a" + b" " * 50_000),
+        (".rst", b".. code::\n" * 15_000),
+        (".rst", b"a::\n\n" * 15_000),
+        (".rst", b"=" * 50_000),
+        (".rst", b" " * 50_000),
+        (".rst", b"\n" * 50_000),
+        (".vtt", b"1:" * 60_000),
+        (".vtt", b"<" * 60_000),
+        (".org", b"#+begin_src\n" * 15_000),
+        (".org", b"[[" * 30_000),
         (".org", b"* " + b" :a" * 2_000),
-        (".org", b"=a" * 100_000),
-        (".adoc", b"----\n|===\n" * 50_000),
-        (".adoc", b"|===\n" + b"|" * 150_000),
-        (".adoc", b"https://" * 20_000),
-        (".adoc", b"<<" * 100_000),
-        (".adoc", b"a:" * 100_000),
+        (".org", b"=a" * 30_000),
+        (".adoc", b"----\n|===\n" * 15_000),
+        (".adoc", b"|===\n" + b"|" * 50_000),
+        (".adoc", b"https://" * 7_000),
+        (".adoc", b"<<" * 30_000),
+        (".adoc", b"a:" * 30_000),
         (".json", b'{"a":' * 500 + b"1" + b"}" * 500),
     ],
 )
 def test_a_hostile_file_takes_no_more_than_its_share_of_time(suffix: str, data: bytes) -> None:
     started = time.process_time()
     formats.read(suffix, data)
-    assert time.process_time() - started < 60  # quadratic, it takes an hour
+    assert time.process_time() - started < 7  # quadratic, it takes minutes
 
 
 @given(st.sampled_from(sorted(formats.READERS.keys() - {".pdf"})), st.binary(max_size=200) | st.text().map(str.encode))

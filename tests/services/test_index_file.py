@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 from app.config import Settings
 from app.errors import StartError
 from app.services.local.index_file import open_index
-from app.services.local.knowledge import Knowledge
 from app.services.local.reader import Row
 from app.services.local_rag import open_local
 from tests.service import indexed, make_settings
@@ -80,17 +80,44 @@ async def test_an_index_that_other_code_made_or_of_another_folder_is_made_anew(
 
 
 def test_what_was_not_finished_is_not_there_afterwards(folder: Path, tmp_path: Path) -> None:
-    with closing(open_index(tmp_path / "index", folder)) as connection:
-        knowledge = Knowledge(connection)
+    with closing(open_index(tmp_path / "index", folder)) as knowledge:
         whole = knowledge.add("a.md", (1, 1, 1), [Row("", "A lantern.", "a lante")])
         knowledge.show([whole])
         knowledge.add("b.md", (1, 1, 1), [Row("", "A boat.", "a boat")])
-    with closing(open_index(tmp_path / "index", folder)) as connection:
-        again = Knowledge(connection)
+    with closing(open_index(tmp_path / "index", folder)) as again:
         assert (again.size, again.files) == (1, {"a.md": whole})
         assert (found(again, "lante"), again.weight("boat")) == (["A lantern."], None)
         another = again.add("b.md", (1, 1, 1), [Row("", "A boat.", "a boat")])
         assert another.id != whole.id
+
+
+def cut(index: bytes) -> bytes:
+    return index[: len(index) // 2]
+
+
+def without_its_middle(index: bytes) -> bytes:
+    return index[:8192] + bytes(len(index) - 8192)
+
+
+def with_noise(index: bytes) -> bytes:
+    return index[:100] + bytes(range(256)) * 16 + index[4196:]
+
+
+@pytest.mark.parametrize("damage", [cut, without_its_middle, with_noise])
+async def test_an_index_that_is_damaged_is_made_anew(
+    settings: Settings, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    async with indexed(settings) as rag:
+        first = await ask(rag, "where is the lantern")
+    assert settings.knowledge_index is not None
+    settings.knowledge_index.write_bytes(damage(settings.knowledge_index.read_bytes()))
+    async with indexed(settings) as rag:
+        assert await ask(rag, "where is the lantern") == first
+    (line,) = messages(caplog, logging.WARNING)
+    assert line.startswith(f"KNOWLEDGE_INDEX: {settings.knowledge_index} is damaged (")
+    async with indexed(settings) as rag:
+        assert await ask(rag, "where is the lantern") == first
+    assert len(messages(caplog, logging.WARNING)) == 1
 
 
 async def test_a_file_that_is_in_use_is_left_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

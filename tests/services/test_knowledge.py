@@ -19,6 +19,7 @@ def knowledge() -> Iterator[Knowledge]:
     with closing(sqlite3.connect(":memory:")) as connection:
         knowledge = Knowledge(connection)
         words = [*["red"] * EACH, *["blue"] * EACH, *["green"] * EACH, "red blue", "green quokk"]
+        words += [*["pear"] * 3, "pear red", "pear"]
         knowledge.show([knowledge.add("a.md", (0, 0, 0), (Row("", text, text) for text in words))])
         yield knowledge
 
@@ -38,3 +39,7 @@ def test_words_that_stand_everywhere_are_looked_for_together(
     knowledge: Knowledge, terms: list[str], best: list[str]
 ) -> None:
     assert sorted(passage.text for passage in knowledge.search(terms, 3)) == sorted(best)
+
+
+def test_a_word_that_stands_everywhere_decides_between_passages_with_a_rare_one(knowledge: Knowledge) -> None:
+    assert [passage.text for passage in knowledge.search(["pear", "red"], 1)] == ["pear red"]

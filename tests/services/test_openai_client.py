@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from app.config import Settings
 from app.errors import (
     RagBrokenStream,
     RagError,
@@ -24,6 +23,7 @@ from app.errors import (
 from app.models.answers import AnswerEnd, AnswerEvent, Question, TextDelta, Turn
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH
 from app.services.openai_client import OpenAiClient, open_openai
+from tests.service import make_settings
 from tests.standin.exchange import Script
 from tests.standin.openai import DONE, PING, USAGE, StandInOpenAi, chunk, event, refusal, says
 from tests.standin.scripts import close_before_head, cut, hang, pings_forever, reset, send, status, wait
@@ -51,7 +51,7 @@ async def client_of(server: StandInOpenAi, **changes: Any) -> AsyncIterator[Open
         "openai_stall_timeout": NEVER,
         "openai_total_timeout": NEVER,
     }
-    async with asyncio.timeout(30), open_openai(Settings(_env_file=None, **(values | changes))) as client:
+    async with asyncio.timeout(30), open_openai(make_settings(**(values | changes))) as client:
         yield client
 
 
@@ -348,6 +348,7 @@ async def test_pings_are_signs_of_life_between_texts(server: StandInOpenAi) -> N
         assert await anext(events) == TextDelta("lo")
 
 
+@pytest.mark.slow
 async def test_the_end_does_not_wait_for_a_server_that_keeps_the_stream_open(server: StandInOpenAi) -> None:
     server.will([send(chunk("Hello"), chunk(finish="stop")), hang()])
     async with client_of(server) as client:

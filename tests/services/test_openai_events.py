@@ -126,6 +126,14 @@ def test_an_error_in_mid_stream_fails_and_after_the_end_changes_nothing(error: b
     assert not end_of(read(chunk("Hello"), END, error)).incomplete
 
 
+@pytest.mark.parametrize("data", ["quota exceeded", '"quota"', "[1]", "null", "{bad"])
+def test_an_event_called_error_is_one_whatever_its_data(data: str) -> None:
+    error = f"event: error\ndata: {data}\n\n".encode()
+    with pytest.raises(RagFailed):
+        read(chunk("Hel"), error)
+    assert not end_of(read(chunk("Hello"), END, error)).incomplete
+
+
 def test_an_error_in_place_of_an_answer_is_a_failure() -> None:
     with pytest.raises(RagFailed):
         read(chunk("**ERR"), chunk("OR**: no such model"), END)

@@ -20,10 +20,17 @@ TALK = (
 )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folder")
+    (folder / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n\n# Pricing\n\nSee the list.\n")
+    return folder
+
+
 @pytest.fixture
-async def rag(tmp_path: Path) -> AsyncIterator[LocalRag]:
-    (tmp_path / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n\n# Pricing\n\nSee the list.\n")
-    async with indexed(make_settings(rag_provider="local", knowledge_dir=tmp_path)) as rag:
+async def rag(folder: Path) -> AsyncIterator[LocalRag]:
+    settings = make_settings(rag_provider="local", knowledge_dir=folder, knowledge_index=folder.with_name("index"))
+    async with indexed(settings) as rag:
         yield rag
 
 

@@ -56,7 +56,20 @@ def test_text_without_spaces_is_found_by_characters_and_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["what is it", "How do I?", "don't you", "什么", "怎么了呢", "是不是在", "何ですか", "어떻게"]
+    "asked",
+    [
+        *("what is it", "How do I?", "don't you", "什么", "怎么了呢", "是不是在", "何ですか", "어떻게"),
+        *(
+            "Was ist das?",
+            "Wie heißt der?",
+            "où est-il",
+            "¿dónde está el?",
+            "где это",
+            "onde é a",
+            "ne için",
+            "apa itu",
+        ),
+    ],
 )
 def test_words_that_only_ask_are_no_terms(asked: str) -> None:
     assert question_words(asked) == []

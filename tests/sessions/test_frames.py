@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +11,11 @@ from app.sessions.frames import FrameLog, NotKept
 
 # A frame, and how many frames the client is behind with reading, or None where there is no client.
 WRITES = st.lists(st.tuples(st.text(max_size=30), st.none() | st.integers(0, 8), st.booleans()), max_size=60)
+
+
+@dataclass
+class Cursor:
+    position: int = 0
 
 
 def after(log: FrameLog, seq: int, session_id: str | None = None) -> int | str:
@@ -24,17 +31,18 @@ def test_a_log_gives_back_all_after_a_frame_or_says_that_it_cannot(
 ) -> None:
     log = FrameLog(max_frames, max_bytes)
     sessions: list[list[str]] = []
-    needed = 0
+    reader, needed = Cursor(), 0
     for frame, behind, is_new_session in writes:
         if is_new_session or not sessions:
             log.begin_session(str(len(sessions)))
             sessions.append([])
         needed = log.end if behind is None else max(needed, log.end - behind)
-        log.append(frame, needed)
+        reader.position = needed
+        log.readers = [] if behind is None else [Cursor(log.end), reader]
+        log.append(frame)
         sessions[-1].append(frame)
         if behind is None:
             needed = log.end
-            log.trim(needed)
             assert log.size <= max_bytes
         kept = set()
         for number, session in enumerate(sessions):
@@ -59,7 +67,7 @@ def test_a_log_knows_the_sessions_whose_frames_it_has() -> None:
     def write(session_id: str, frames: int) -> None:
         log.begin_session(session_id)
         for _ in range(frames):
-            log.append("{}", needed=log.end)
+            log.append("{}")
 
     write("a", 2)
     write("b", 1)

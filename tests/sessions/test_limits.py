@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sessions.limits import QueryLimits, Slots, TokenBucket
+from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
 
 # --- TokenBucket ---
 
@@ -238,8 +238,35 @@ def test_whatever_comes_and_goes_no_slot_is_lost_and_none_is_made(steps: list[tu
     asyncio.run(run())
 
 
-def test_a_question_that_one_bucket_refuses_takes_nothing_from_another() -> None:
-    own, tenant = TokenBucket(rate=1, burst=1), TokenBucket(rate=1, burst=2)
-    limits = QueryLimits((own, tenant), ())
-    assert [limits.take(0), limits.take(0), limits.take(0)] == [0, 1, 1]
-    assert tenant.take(0) == 0
+async def test_a_question_that_one_limit_refuses_takes_nothing_from_another() -> None:
+    quota = Quota(per_minute=60)
+    limits = [QueryLimits(TokenBucket(rate=1, burst=burst), quota, Slots(1)) for burst in (1, 100)]
+    assert [await limits[0].take(0) for _ in range(3)] == [0, 1, 1]
+    assert [await limits[1].take(0) for _ in range(60)] == [0] * 59 + [1]  # its tenant's are used up
+    assert limits[1].own.left(0) == 41
+
+
+def test_a_bucket_goes_on_from_what_another_had_left() -> None:
+    former, bucket = TokenBucket(rate=2, burst=4), TokenBucket(rate=2, burst=4)
+    former.take(5)
+    former.take(5)
+    bucket.go_on_from(former.left(5), 105)
+    assert [bucket.take(105) for _ in range(3)] == [0, 0, 0.5]
+    assert bucket.left(106.5) == 3
+
+
+async def test_slots_that_become_more_go_to_those_who_wait_and_those_that_become_fewer_to_nobody() -> None:
+    slots, log = Slots(1), list[str]()
+    first, second, third = (Holder(slots, name, log) for name in "abc")
+    await settle()
+    assert (log, slots.waiting) == (["a"], 2)
+    slots.resize(2)
+    await settle()
+    assert (log, slots.running, slots.waiting) == (["a", "b"], 2, 1)
+    slots.resize(1)
+    await first.let_go()
+    assert (log, slots.running, slots.waiting) == (["a", "b"], 1, 1)
+    await second.let_go()
+    assert (log, slots.running, slots.waiting) == (["a", "b", "c"], 1, 0)
+    await third.let_go()
+    assert (slots.running, slots.is_full) == (0, False)

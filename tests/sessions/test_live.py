@@ -22,10 +22,10 @@ from app.observability.session_metrics import SessionMetrics
 from app.services.question_detector import judge
 from app.services.rag import AnswerEnd, AnswerEvent, Offers, Question, TextDelta
 from app.sessions.connection import Connection
-from app.sessions.limits import QueryLimits
+from app.sessions.frames import FrameLog
+from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
 from app.sessions.live import LiveSession
 from app.sessions.presence import Presence
-from app.sessions.resume import Tokens
 from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.rules import text_of
@@ -249,7 +249,13 @@ LEFT = {"type": "websocket.disconnect", "code": 1000}
 
 def make_session(settings: Settings, rag: Provider) -> LiveSession:
     return LiveSession(
-        "s", SessionState("s", settings, judge=judge), rag, settings, Tokens(), Presence(), QueryLimits([], [])
+        "s",
+        SessionState("s", settings, judge=judge),
+        rag,
+        settings,
+        FrameLog(2000, 1_000_000),
+        Presence(),
+        QueryLimits(TokenBucket(rate=99, burst=99), Quota(), Slots(99)),
     )
 
 
@@ -268,7 +274,7 @@ async def attend(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(live.live())
-        await live.has_begun.wait()
+        await live.has_begun
         connection = await live.attend(live.begin(None), receive, send_frame)
         live.end()
     return live, connection
@@ -369,7 +375,7 @@ async def end_as_a_message_comes(end: Callable[[LiveSession], None]) -> tuple[li
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         tasks.create_task(live.live())
-        await live.has_begun.wait()
+        await live.has_begun
         tasks.create_task(live.attend(live.begin(None), messages.get, send))
         await is_greeted.wait()
         messages.put_nowait(said('{"type": "asr_chunk", "text": "well?", "is_final": true}'))

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import RagBrokenStream, RagError, RagFailed, RagUnavailable, TooManyQuestions
 from app.services.rag import AnswerEnd, AnswerEvent, Offers, Progress, Question, TextDelta
-from app.sessions.limits import QueryLimits, Slots, TokenBucket
+from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
 from app.sessions.query import answer, failure_of
 from tests.client import PATIENCE
 
@@ -33,8 +33,12 @@ class Provider:
             self.is_closed = True
 
 
+def limits_of(slots: Slots | None = None) -> QueryLimits:
+    return QueryLimits(TokenBucket(rate=9, burst=9), Quota(), slots or Slots(9))
+
+
 async def events_of(*events: AnswerEvent, limits: QueryLimits | None = None, most_chars: int = 10) -> list[AnswerEvent]:
-    limits = limits or QueryLimits([], [])
+    limits = limits or limits_of()
     return [event async for event in answer(QUESTION, Provider(*events), limits, most_chars)]
 
 
@@ -56,7 +60,7 @@ async def test_an_answer_without_an_end_is_a_failure() -> None:
 
 
 async def test_who_has_asked_too_often_is_told_when_to_ask_again() -> None:
-    limits = QueryLimits([TokenBucket(rate=0.5, burst=1)], [])
+    limits = QueryLimits(TokenBucket(rate=0.5, burst=1), Quota(), Slots(9))
     await events_of(END, limits=limits)
     with pytest.raises(TooManyQuestions) as refused:
         await events_of(END, limits=limits)
@@ -69,7 +73,7 @@ async def test_who_finds_no_slot_is_told_and_waits_for_one() -> None:
 
     async def ask() -> list[AnswerEvent]:
         events: list[AnswerEvent] = []
-        async for event in answer(QUESTION, Provider(END), QueryLimits([], [slots]), 10):
+        async for event in answer(QUESTION, Provider(END), limits_of(slots), 10):
             events.append(event)
             told.set()
         return events
@@ -84,7 +88,7 @@ async def test_who_finds_no_slot_is_told_and_waits_for_one() -> None:
 
 async def test_who_hears_no_more_closes_the_provider_and_frees_the_slot() -> None:
     provider, slots = Provider(TextDelta("a"), TextDelta("b"), END), Slots(1)
-    async with aclosing(answer(QUESTION, provider, QueryLimits([], [slots]), 10)) as events:
+    async with aclosing(answer(QUESTION, provider, limits_of(slots), 10)) as events:
         assert await anext(events) == TextDelta("a")
         assert slots.running == 1
     assert provider.is_closed

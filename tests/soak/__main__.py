@@ -9,10 +9,12 @@ import platform
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from tests.soak.bad_client import bad_client
 from tests.soak.fuzz import fuzz
 from tests.soak.reconnects import reconnects
+from tests.soak.replicas import TROUBLES, replicas
 from tests.soak.report import Part
 from tests.soak.soak import soak
 from tests.soak.unread import unread
@@ -26,6 +28,7 @@ def parts(minutes: float, seed: str) -> dict[str, Callable[[], Awaitable[Part]]]
         "unread": unread,
         "bad_client": bad_client,
         "fuzz": lambda: fuzz(seed=seed),
+        **{name.replace(" ", "_"): partial(replicas, name) for name in TROUBLES},
     }
 
 

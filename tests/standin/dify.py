@@ -17,7 +17,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -99,6 +99,8 @@ class StandInDify:
         """Everything else: stops, probes, lists."""
         self.dropped: list[Recorded] = []
         """What `drops_kept_alive` dropped; it is in neither of the other lists."""
+        self.feedback: list[Mapping[str, Any]] = []
+        """What was thought of its messages, by those who had asked for them."""
         self.stops: list[StopCall] = []
         self.hang_ups = 0
         self.cut_short = 0
@@ -112,6 +114,7 @@ class StandInDify:
         self._keeps_records = keeps_records
         self._scripts: deque[Script] = deque()
         self._replies: dict[str, Script] = {}
+        self._messages: dict[str, str] = {}
         self._conversations: dict[str, tuple[str, str]] = {}
         self._running: dict[str, Exchange] = {}
         self._connections: dict[asyncio.Transport, _Connection] = {}
@@ -363,6 +366,7 @@ class StandInDify:
             # The hang-up of the question before may be in the same batch of socket events.
             await _ticks(4)
         self._running[exchange.ids.task_id] = exchange
+        self._messages[exchange.ids.message_id] = recorded.user
         self._named(exchange)
         try:
             response = await exchange.run(script, self._hang_up)
@@ -407,6 +411,11 @@ class StandInDify:
 
     def _fixed(self, recorded: Recorded) -> dict[str, Any] | None:
         if recorded.method != "GET":
+            match recorded.path.split("/"):
+                case ["", "messages", name, "feedbacks"] if self._messages.get(name) == recorded.user:
+                    self.feedback.append(recorded.body)
+                    self._tell()
+                    return RESULT
             return None
         match recorded.path:
             case "/info":

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
+from tests.service import browse
 from tests.standin import events
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import PATIENCE, Script, Step
@@ -49,7 +50,7 @@ from tests.standin.scripts import (
     wait,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
 
 @pytest.fixture
@@ -65,9 +66,7 @@ async def http(dify: StandInDify) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def client(dify: StandInDify, key: str = "app-stand-in") -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=dify.base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=5
-    )
+    return browse(dify.base_url, headers={"Authorization": f"Bearer {key}"})
 
 
 def asking(query: str = "What is RAG?", **fields: Any) -> dict[str, Any]:
@@ -642,7 +641,7 @@ async def test_runs_as_a_process_that_stamps_its_tokens() -> None:
     async with asyncio.timeout(PATIENCE):
         base_url = (await process.stdout.readline()).decode().strip()
         key = {"Authorization": "Bearer app-test"}
-        async with httpx.AsyncClient(base_url=base_url, headers=key, trust_env=False) as http:
+        async with browse(base_url, headers=key) as http:
             sent = time.monotonic_ns()
             body = (await ask(http)).content
             received = time.monotonic_ns()

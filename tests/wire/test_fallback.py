@@ -30,6 +30,9 @@ pytestmark = pytest.mark.slow
 
 WARRANTY = "How long is the warranty?"
 
+# A deadline for Dify that a busy machine does not pass by itself.
+SECONDS = 5
+
 
 async def ask_again(client: Client) -> Frame:
     """Ask the same, whatever was heard before; return the final frame."""
@@ -37,10 +40,12 @@ async def ask_again(client: Client) -> Frame:
     return (await client.until(type="status", stage="idle"))[-2]
 
 
-@pytest.fixture
-def handbook(tmp_path: Path) -> Path:
-    (tmp_path / "warranty.md").write_text("# Warranty\n\nThe warranty is two years long.\n", encoding="utf-8")
-    return tmp_path
+@pytest.fixture(scope="module")
+def handbook(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The settings of who answers from a small folder, which is read only once."""
+    folder = tmp_path_factory.mktemp("handbook")
+    (folder / "warranty.md").write_text("# Warranty\n\nThe warranty is two years long.\n", encoding="utf-8")
+    return {"knowledge_dir": folder, "knowledge_index": folder.with_name("handbook.index")}
 
 
 @pytest.mark.parametrize(
@@ -59,10 +64,10 @@ def handbook(tmp_path: Path) -> Path:
     ids=["503", "401", "closed", "cut", "error event", "bare error", "garbage", "empty", "silence"],
 )
 async def test_the_folder_answers_when_dify_fails_before_its_first_text(
-    start: Serve, dify: StandInDify, handbook: Path, script: Script
+    start: Serve, dify: StandInDify, handbook: dict[str, Path], script: Script
 ) -> None:
     dify.will(script)
-    service = await start(fallback_provider="local", knowledge_dir=handbook, dify_max_retries=0, dify_timeout=0.5)
+    service = await start(fallback_provider="local", **handbook, dify_max_retries=0, dify_timeout=0.5)
     async with service.connect() as client:
         frames = await client.ask(WARRANTY)
         assert "two years" in text_of(frames)
@@ -74,10 +79,10 @@ async def test_the_folder_answers_when_dify_fails_before_its_first_text(
 
 
 async def test_an_answer_that_breaks_off_is_not_gone_on_with_by_somebody_else(
-    start: Serve, dify: StandInDify, handbook: Path
+    start: Serve, dify: StandInDify, handbook: dict[str, Path]
 ) -> None:
     dify.will(answer("Two ", cut()))
-    service = await start(fallback_provider="local", knowledge_dir=handbook)
+    service = await start(fallback_provider="local", **handbook)
     async with service.connect() as client:
         frames = await client.ask(WARRANTY)
         assert text_of(frames) == "Two "
@@ -86,10 +91,10 @@ async def test_an_answer_that_breaks_off_is_not_gone_on_with_by_somebody_else(
 
 
 async def test_the_conversation_in_dify_goes_on_after_the_fallback(
-    start: Serve, dify: StandInDify, handbook: Path
+    start: Serve, dify: StandInDify, handbook: dict[str, Path]
 ) -> None:
     dify.will(answer("Hello."), status(500), answer("Hello again."))
-    service = await start(fallback_provider="local", knowledge_dir=handbook, context_max_chars=1)
+    service = await start(fallback_provider="local", **handbook, context_max_chars=1)
     async with service.connect() as client:
         first = (await client.ask("Who are you?"))[-2]
         assert "provider" not in first
@@ -106,10 +111,10 @@ async def test_the_conversation_in_dify_goes_on_after_the_fallback(
 
 @pytest.mark.parametrize("fallback", [None, "local"])
 async def test_after_a_deadline_with_only_pings_the_next_question_begins_a_new_conversation(
-    start: Serve, dify: StandInDify, handbook: Path, fallback: str | None, capsys: pytest.CaptureFixture[str]
+    start: Serve, dify: StandInDify, handbook: dict[str, Path], fallback: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dify.only_pings = 0.02
-    service = await start(fallback_provider=fallback, knowledge_dir=handbook, dify_timeout=2)
+    service = await start(fallback_provider=fallback, **handbook, dify_timeout=SECONDS)
     async with service.connect() as client:
         await client.ask("Who are you?")
         dify.forget_conversations()
@@ -134,7 +139,7 @@ async def test_after_a_deadline_with_only_pings_the_next_question_begins_a_new_c
     ids=["an event", "no head", "text"],
 )
 async def test_any_other_deadline_keeps_the_conversation(start: Serve, dify: StandInDify, script: Script) -> None:
-    service = await start(dify_timeout=2, dify_stall_timeout=2)
+    service = await start(dify_timeout=SECONDS, dify_stall_timeout=SECONDS)
     async with service.connect() as client:
         first = (await client.ask("Who are you?"))[-2]
         dify.will(script)
@@ -159,7 +164,7 @@ async def test_after_failures_in_a_row_dify_is_left_alone_and_the_client_knows_f
 
 async def test_one_client_whose_inputs_do_not_fit_shuts_nobody_else_out(start: Serve, dify: StandInDify) -> None:
     dify.required_inputs, dify.only_pings = {"name"}, 0.02
-    service = await start(breaker_failures=2, dify_timeout=2)
+    service = await start(breaker_failures=2, dify_timeout=SECONDS)
     async with service.connect() as client, service.connect() as other:
         await other.send("configure", inputs={"name": "K2"})
         for _ in range(2):
@@ -177,10 +182,12 @@ async def test_dify_is_asked_again_after_its_rest(start: Serve, dify: StandInDif
         assert "error" not in await ask_again(client)
 
 
-async def test_a_cancelled_question_leaves_nothing_running(start: Serve, dify: StandInDify, handbook: Path) -> None:
+async def test_a_cancelled_question_leaves_nothing_running(
+    start: Serve, dify: StandInDify, handbook: dict[str, Path]
+) -> None:
     go_on = asyncio.Event()
     dify.will(answer("Two ", wait(go_on)))
-    service = await start(fallback_provider="local", knowledge_dir=handbook)
+    service = await start(fallback_provider="local", **handbook)
     async with service.connect() as client:
         await client.say(WARRANTY)
         await client.until(type="answer")
@@ -192,10 +199,10 @@ async def test_a_cancelled_question_leaves_nothing_running(start: Serve, dify: S
 
 
 async def test_the_log_says_who_answered_when_it_was_not_the_first(
-    start: Serve, dify: StandInDify, handbook: Path, capsys: pytest.CaptureFixture[str]
+    start: Serve, dify: StandInDify, handbook: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dify.will(status(500), answer("Two."))
-    service = await start(fallback_provider="local", knowledge_dir=handbook, log_level="INFO")
+    service = await start(fallback_provider="local", **handbook, log_level="INFO")
     async with service.connect() as client:
         await ask_again(client)
         await ask_again(client)
@@ -206,9 +213,9 @@ async def test_the_log_says_who_answered_when_it_was_not_the_first(
 
 
 async def test_a_service_without_a_key_answers_from_its_fallback(
-    start: Serve, handbook: Path, capsys: pytest.CaptureFixture[str]
+    start: Serve, handbook: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service = await start(dify_api_key=None, fallback_provider="local", knowledge_dir=handbook)
+    service = await start(dify_api_key=None, fallback_provider="local", **handbook)
     assert "every question goes to FALLBACK_PROVIDER" in capsys.readouterr().err
     async with service.connect() as client:
         assert (await client.ask(WARRANTY))[-2]["provider"] == "local"

@@ -8,14 +8,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from app import __version__
 from tests.client import PATIENCE
 from tests.conftest import Gate, Serve
 from tests.rules import text_of
-from tests.service import Service, make_settings, serve
+from tests.service import Service, browse, make_settings, serve
 from tests.standin.dify import StandInDify
 from tests.standin.exchange import Script
 from tests.standin.scripts import close_before_head, hang, slow_head, status
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
     service = await start()
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http, service.connect():
+    async with browse(service.http_url) as http, service.connect():
         response = await http.get("/health")
         body = response.json()
         assert response.status_code == 200
@@ -36,6 +35,8 @@ async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
             "provider": "dify",
             "dify_configured": True,
             "fallback": None,
+            "not_ready": None,
+            "left_alone": False,
             "sessions": 1,
             "parked": 0,
         }
@@ -43,7 +44,7 @@ async def test_health_tells_what_runs_and_asks_nobody(start: Serve) -> None:
 
 async def test_sessions_that_ended_are_not_counted(start: Serve) -> None:
     service = await start()
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with browse(service.http_url) as http:
         async with service.connect() as client:
             await client.control("stop")
             await client.close_code()
@@ -52,7 +53,7 @@ async def test_sessions_that_ended_are_not_counted(start: Serve) -> None:
 
 async def test_ready_says_why_not(start: Serve) -> None:
     ready, not_ready = await start(), await start(dify_api_key=None)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with browse() as http:
         response = await http.get(f"{ready.http_url}/health/ready")
         assert (response.status_code, response.json()["status"]) == (200, "ready")
         response = await http.get(f"{not_ready.http_url}/health/ready")
@@ -64,7 +65,7 @@ async def test_ready_says_why_not(start: Serve) -> None:
 
 async def test_who_asks_for_the_head_of_a_health_page_gets_its_status_without_a_body(start: Serve) -> None:
     ready, not_ready = await start(), await start(dify_api_key=None)
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with browse() as http:
         for service, path, code in (
             (ready, "/health", 200),
             (ready, "/health/ready", 200),
@@ -78,7 +79,7 @@ async def test_who_asks_for_the_head_of_a_health_page_gets_its_status_without_a_
 
 async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
     service = await start(dify_api_key=None, fallback_provider="local")
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with browse(service.http_url) as http:
         response = await http.get("/health/ready")
         checks = {"accepting": "ok", "provider": "ok"}
         page = response.json()
@@ -87,7 +88,7 @@ async def test_a_fallback_is_enough_to_be_ready(start: Serve) -> None:
 
 
 async def ready_page(service: Service) -> tuple[int, dict[str, Any]]:
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with browse(service.http_url) as http:
         response = await http.get("/health/ready")
         return response.status_code, response.json()
 
@@ -197,7 +198,7 @@ async def test_a_signal_says_that_an_emptied_folder_is_meant(start: Serve, tmp_p
 
 async def test_the_http_contract_is_published(start: Serve) -> None:
     service = await start(app_title="Kiosk")
-    async with httpx.AsyncClient(base_url=service.http_url, trust_env=False) as http:
+    async with browse(service.http_url) as http:
         contract = (await http.get("/openapi.json")).json()
         assert contract["info"]["title"] == "Kiosk"
         assert "/health/ready" in contract["paths"]

@@ -21,12 +21,17 @@ async def server() -> AsyncIterator[StandInOpenAi]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def hours(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The settings of who answers from a small folder, which is read only once."""
+    folder = tmp_path_factory.mktemp("hours")
+    (folder / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
+    return {"knowledge_dir": folder, "knowledge_index": folder.with_name("hours.index")}
+
+
 @pytest.fixture
-async def service(start: Serve, server: StandInOpenAi, tmp_path: Path) -> Service:
-    (tmp_path / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
-    return await start(
-        rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key, knowledge_dir=tmp_path
-    )
+async def service(start: Serve, server: StandInOpenAi, hours: dict[str, Path]) -> Service:
+    return await start(rag_provider="openai", openai_base_url=server.base_url, openai_api_key=server.api_key, **hours)
 
 
 async def test_a_question_in_a_talk_is_answered_from_the_folder_with_citations(
@@ -115,15 +120,14 @@ async def test_health_tells_that_the_folder_is_indexed_and_the_server_there(
 
 
 async def test_what_was_said_is_a_source_that_the_answer_cites(
-    start: Serve, server: StandInOpenAi, tmp_path: Path
+    start: Serve, server: StandInOpenAi, hours: dict[str, Path]
 ) -> None:
-    (tmp_path / "hours.md").write_text("# Opening hours\n\nThe office opens at nine.\n")
     service = await start(
         rag_provider="openai",
         openai_base_url=server.base_url,
         openai_api_key=server.api_key,
-        knowledge_dir=tmp_path,
         talk_chars=2_000,
+        **hours,
     )
     server.will(says("Forty euros [t", "2], when the office opens [1][t9]."), says("The pricing [t1]."))
     async with service.connect() as client:

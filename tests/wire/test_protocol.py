@@ -20,6 +20,9 @@ from tests.standin.dify import StandInDify
 from tests.standin.events import message, message_end, message_replace, workflow_finished, workflow_started
 from tests.standin.scripts import answer, chatflow, cut, error_event, hang, send, status, wait
 
+# Each room has tests of its own that reach the same lines: here it is shown that they work together.
+pytestmark = [pytest.mark.no_cover]
+
 
 def stages(frames: list[dict[str, Any]]) -> list[str]:
     """The frames in short: stages of statuses, else the type."""
@@ -101,6 +104,17 @@ async def test_a_question_split_over_two_finals_is_noticed(client: Client, dify:
     assert frames[1]["question"] == "tell me about the warranty"
 
 
+async def test_question_words_and_what_follows_at_once_are_one_question(start: Serve, dify: StandInDify) -> None:
+    dify.will(answer("Two years."))
+    service = await start(wait_min_ms=9_000, wait_max_ms=9_000)
+    async with service.connect() as client:
+        await client.say("how long", end_of_turn=True)
+        await client.until(reason="may_continue")
+        frames = await client.ask("is it", end_of_turn=True)
+    assert [frame["question"] for frame in frames if frame.get("stage") == "analyzing"] == ["how long is it"]
+    assert len(dify.requests) == 1
+
+
 async def test_a_segment_that_comes_again_is_not_a_second_question(client: Client, dify: StandInDify) -> None:
     await client.say("the pump", segment_id="s1")
     await client.say("The pump leaks.", segment_id="s1")
@@ -149,6 +163,41 @@ async def test_without_auto_detect_only_an_instant_query_asks(client: Client, di
 
 
 # Controls
+
+
+async def test_one_voice_on_two_channels_is_one_question(client: Client, dify: StandInDify) -> None:
+    go_on = asyncio.Event()
+    dify.will(answer("Two years", wait(go_on), "."))
+    await client.say("How long is the warranty of the pump?", speaker="others")
+    await client.until(content="Two years")
+    await client.say("how long is the warranty of the bump", speaker="me")
+    await client.until(reason="echo")
+    go_on.set()
+    await client.until(stage="idle")
+    await client.settle()
+    assert len(dify.requests) == 1
+
+
+async def test_only_a_question_that_names_the_assistant_is_asked(client: Client, dify: StandInDify) -> None:
+    await client.send("configure", names=["Dora"], address="named")
+    await client.say("How are the children?")
+    await client.until(reason="not_addressed")
+    await client.ask("Hey Dora, what is RAG?")
+    assert [request.body["query"] for request in dify.requests] == ["what is RAG?"]
+
+
+async def test_a_suggested_question_is_asked_when_a_person_wants_it(client: Client, dify: StandInDify) -> None:
+    await client.send("configure", auto_detect="suggest")
+    await client.say("What is RAG?")
+    [*_, shown] = await client.until(reason="suggested")
+    assert (shown["question"], shown["verdict"]["is_question"]) == ("What is RAG?", True)
+    assert not dify.requests
+    await client.control("instant_query", query_id=shown["query_id"])
+    [*_, idle] = await client.until(stage="idle")
+    assert idle["query_id"] == shown["query_id"]
+    await client.control("instant_query", query_id=shown["query_id"])
+    await client.until(code="NO_FINAL_ASR")
+    assert [request.body["query"] for request in dify.requests] == ["What is RAG?"]
 
 
 async def test_paused_chunks_are_acknowledged_and_ignored(client: Client, dify: StandInDify) -> None:
@@ -592,6 +641,10 @@ async def test_speakers_may_be_numbers(client: Client, dify: StandInDify) -> Non
         ("speakers", "guest"),
         ("speakers", ["guest", None]),
         ("speakers", ["x"] * 65),
+        ("names", ["x"] * 17),
+        ("names", [""]),
+        ("address", "nobody"),
+        ("ask_above", 1.1),
         ("id", 7),
         ("id", "x" * 129),
     ],
@@ -876,6 +929,12 @@ async def test_the_talk_before_a_question_can_go_into_an_input(start: Serve, dif
     assert frames[3]["question"] == "Why does the pump leak?"
     assert dify.requests[0].body["query"] == "Why does the pump leak?"
     assert dify.requests[0].body["inputs"] == {"talk": "We have a pump."}
+    async with service.connect() as client:  # a session may want it otherwise
+        await client.send("configure", tuning={"query_scope": "aggregated"})
+        await client.say("We have a pump.")
+        await client.ask("Why does the pump leak?")
+    assert dify.requests[1].body["query"] == "We have a pump. Why does the pump leak?"
+    assert dify.requests[1].body["inputs"] == {}
 
 
 async def test_what_everybody_has_said_can_go_into_an_input(start: Serve, dify: StandInDify) -> None:

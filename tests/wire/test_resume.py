@@ -70,6 +70,7 @@ async def test_what_came_meanwhile_comes_first_and_then_what_is_live(start: Serv
     assert text_of(client.frames) == "One two three."
 
 
+@pytest.mark.slow
 async def test_a_message_far_too_large_costs_the_connection_but_not_the_answer(start: Serve, dify: StandInDify) -> None:
     """The server closes by itself, while the answer is on its way to the same socket."""
     service = await start()
@@ -264,6 +265,7 @@ async def test_a_session_nobody_comes_back_to_ends_and_stops_its_answer(start: S
             assert (greeting["resumed"], greeting["reason"]) == (False, "unknown_token")
 
 
+@pytest.mark.slow
 async def test_who_comes_back_while_the_process_stands_still_is_not_too_late(start: Serve) -> None:
     service = await start(resume_seconds=2)
     async with service.connect() as client:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import jwt
 import pytest
 from websockets.asyncio.client import connect
@@ -22,7 +21,7 @@ from app.identity import Gate
 from app.main import build_app
 from tests.identity.samples import entry, tenant
 from tests.lifecycle.test_end_of_process import APP, UVICORN, running
-from tests.service import Service, make_settings
+from tests.service import Service, browse, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, bare_error, error_event, reset, status
 
@@ -73,7 +72,7 @@ class Seen:
         return frame
 
     async def pages(self, query: dict[str, str], token: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+        async with browse() as http:
             for path in ("/health", "/health/ready", "/openapi.json", "/nowhere"):
                 page = await http.get(
                     f"{self.service.http_url}{path}?{urlencode(query)}", headers={"Authorization": f"Bearer {token}"}

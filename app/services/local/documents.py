@@ -33,21 +33,21 @@ def documents(folder: Path) -> Iterator[Document]:
     """Every file below `folder`, by name, and every folder that cannot be looked into."""
     root = os.path.realpath(folder)
     seen: set[str] = set()
-    waiting = [root]
+    waiting: list[_Place] = [(root, root)]
     while waiting:
-        path = waiting.pop()
+        path, known = waiting.pop()
         # Everything is known by where it really is, so that a link can neither loop nor repeat a file.
-        real = os.path.realpath(path)
+        real = known or os.path.realpath(path)
         if real in seen:
             continue
         seen.add(real)
         document = Document(_name(path, root), os.path.splitext(path)[1].lower(), real)
         try:
-            if not Path(real).is_relative_to(root):
+            if not known and not Path(real).is_relative_to(root):
                 raise Unreadable("it leads out of the folder")
             about = os.stat(real)
             if stat.S_ISDIR(about.st_mode):
-                waiting.extend(_entries(path))
+                waiting.extend(_entries(path, real))
                 continue
             document = document._replace(sign=(about.st_mtime_ns, about.st_size, about.st_ino))
             _check(document.suffix, about)
@@ -59,9 +59,18 @@ def documents(folder: Path) -> Iterator[Document]:
         yield document
 
 
-def _entries(folder: str) -> list[str]:
-    names = sorted(os.listdir(folder), reverse=True)  # the last one is taken first
-    return [os.path.join(folder, name) for name in names if not name.startswith(".")]
+_Place = tuple[str, str | None]
+"""A path, and where it really is unless that is to be found out, which takes longer than all the rest."""
+
+
+def _entries(folder: str, real: str) -> list[_Place]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name, reverse=True)  # the last one is taken first
+    return [
+        (entry.path, None if entry.is_symlink() else os.path.join(real, entry.name))
+        for entry in entries
+        if not entry.name.startswith(".")
+    ]
 
 
 def _check(suffix: str, about: os.stat_result) -> None:
@@ -75,5 +84,5 @@ def _check(suffix: str, about: os.stat_result) -> None:
 
 def _name(path: str, root: str) -> str:
     """The path below the root, fit for a frame and a log line: file names may hold any byte."""
-    below = os.fsencode(Path(path).relative_to(root).as_posix()).decode(errors="replace")
+    below = os.fsencode(path[len(root) :].lstrip(os.sep) or ".").decode(errors="replace").replace(os.sep, "/")
     return " ".join(below.split())

@@ -147,8 +147,11 @@ def _table(rows: Iterable[list[str]]) -> str:
 
 def _csv(data: bytes) -> str:
     text = _text(data)
+    head = text.partition("\n")[0]
+    # Where the comma is in numbers, spreadsheets write semicolons.
+    separator = max("\t;,", key=head.count)
     try:
-        return _table(csv.reader(StringIO(text), "excel-tab" if "\t" in text.partition("\n")[0] else "excel"))
+        return _table(csv.reader(StringIO(text), delimiter=separator if separator in head else ","))
     except csv.Error as error:
         raise Unreadable("not a table") from error
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 from app.errors import StartError
@@ -20,6 +21,7 @@ from app.services.local.unreadable import EXPECTED, NO_TEXT, Unreadable
 logger = logging.getLogger(__name__)
 
 PROGRESS_FILES = 500
+SHOW_SECONDS = 1  # while the folder is read for the first time: to show each file by itself takes longer
 UNREAD_KINDS = 10
 END_SECONDS = 5
 
@@ -96,12 +98,12 @@ class Indexer:
         self._refused = {source: refused for source, refused in self._refused.items() if source in there}
         is_first = self.state.is_indexing
         try:
-            added = self._read_all(changed, is_first)
+            added, shown = self._read_all(changed, is_first)
             if self._is_ended.is_set():
                 return
             replaced = [known[file.source] for file in added if file.source in known]
             if added or gone:
-                self._knowledge.show([] if is_first else added, [*replaced, *gone])
+                self._knowledge.show(added[shown:], [*replaced, *gone])
         except Exception:
             self._knowledge.undo()
             raise
@@ -123,29 +125,31 @@ class Indexer:
         file = known.get(document.source)
         return document.sign not in {tried, file.sign if file else None}
 
-    def _read_all(self, changed: list[Document], is_first: bool) -> list[File]:
-        """Write what can be read of them; the first time show each at once."""
+    def _read_all(self, changed: list[Document], is_first: bool) -> tuple[list[File], int]:
+        """Write what can be read of them; the first time show them meanwhile. How many are shown?"""
         added: list[File] = []
+        shown, next_show = 0, 0.0
         whole, read = sum(document.sign[1] for document in changed), 0
-        for number, document in enumerate(changed, 1):
+        for number, (document, after) in enumerate(zip_longest(changed, changed[1:]), 1):
             try:
                 if self._is_ended.is_set():
                     break
-                file = self._knowledge.add(document.source, document.sign, self._reader.read(document))
+                file = self._knowledge.add(document.source, document.sign, self._reader.read(document, after))
             except Unreadable as error:
                 self._refused[document.source] = (document.sign if error.is_lasting else None, str(error))
             else:
                 self._refused.pop(document.source, None)
                 added.append(file)
-                if is_first:
-                    self._knowledge.show([file])
+                if is_first and time.monotonic() > next_show:
+                    self._knowledge.show(added[shown:])
+                    shown, next_show = len(added), time.monotonic() + SHOW_SECONDS
             read += document.sign[1]
             if is_first and number < len(changed):
-                self.state = IndexState(min(read / (whole or 1), 0.99), len(added), self._knowledge.size)
+                self.state = IndexState(min(read / (whole or 1), 0.99), shown, self._knowledge.size)
                 if number % PROGRESS_FILES == 0:
-                    progress = (self._folder, len(added), self._knowledge.size)
+                    progress = (self._folder, len(added), sum(file.passages for file in added))
                     logger.info("Indexing %s: %d files, %d passages so far", *progress)
-        return added
+        return added, shown
 
     def _keep(self, files: int) -> None:
         if not self._is_gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import accumulate, islice
 from math import log
@@ -20,7 +20,10 @@ from app.services.local.vectors import Vectors
 __all__ = ["SEPARATOR", "File", "Knowledge", "Passage"]
 
 LEAST_TERMS = 3
-MOST_RANKED = 5_000
+MOST_RANKED = 2_500
+MOST_TERMS = 8
+MOST_TOGETHER = 5_000
+MOST_PASSED = 30_000
 MOST_KEPT = 50_000  # frequencies of terms
 SLICE = 50  # passages that are written at a time, while questions wait
 PAUSE = 0.001  # seconds; a lock that is taken again at once would leave nothing to others
@@ -29,6 +32,44 @@ PAUSE = 0.001  # seconds; a lock that is taken again at once would leave nothing
 def weight(having: int, passages: int) -> float | None:
     """How much a term tells passages apart that so many of them have, as BM25 reckons; nothing for none."""
     return log(1 + (passages - having + 0.5) / (having + 0.5)) if having else None
+
+
+class _Query(NamedTuple):
+    """`share` of the passages to look at, the latest, where all would be too many."""
+
+    match: str
+    share: float = 1
+
+
+def _queries(known: Sequence[tuple[int, str]], passages: int) -> Iterator[_Query]:
+    """What to look for, until something is found. `known` are terms and how many passages have each, the rarest first.
+
+    It takes SQLite a microsecond to rank a passage that matches, and a tenth to pass one by. So those with one of the
+    rarest terms are ranked, and, where these are few, those with all of some commoner ones.
+    """
+    numbers = [having for having, _ in known]
+    # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
+    quoted = [f'"{term}"' for _, term in known]
+    rare = sum(ranked <= MOST_RANKED for ranked in accumulate(numbers))
+    end, expected = rare, float(passages)
+    while rare < LEAST_TERMS and end < len(known) and expected > MOST_RANKED:
+        expected *= numbers[end] / passages
+        end += 1
+    together = " AND ".join(quoted[rare:end])
+    # However often they stand together after all, no more are ranked than the rarest of them has.
+    share = min(1.0, MOST_TOGETHER / numbers[rare]) if together else 1.0
+    if rare:
+        passed = sum(having <= MOST_PASSED for having in accumulate(numbers))
+        wanted = quoted[:rare]
+        if together and expected <= MOST_RANKED and end <= passed and share == 1:
+            wanted.append(f"({together})")
+        # The other terms that a passage has count, too, as long as they are few.
+        counted = quoted[: passed if rare < MOST_TERMS else 0]
+        yield _Query(f"({' OR '.join(wanted)})" + (f" AND ({' OR '.join(counted)})" if counted else ""))
+    elif together:
+        yield _Query(together, share)
+    if together:
+        yield _Query(quoted[rare], share)
 
 
 class Passage(NamedTuple):
@@ -76,7 +117,8 @@ class Knowledge:
         self._rows = 0
         self._having: dict[str, int] = {}  # passages with a term, as far as that was asked
         # The terms are made elsewhere, because the tokenizers of SQLite cannot find a Chinese word of two characters.
-        # `ascii` splits at spaces and leaves everything beyond ASCII alone. The index does not store them.
+        # `ascii` splits at spaces and leaves everything beyond ASCII alone. The index does not store them, nor the
+        # length of each passage: looking it up was three quarters of a search, and passages are about equally long.
         connection.executescript(
             """
             CREATE TABLE IF NOT EXISTS files (
@@ -85,11 +127,16 @@ class Knowledge:
             );
             CREATE TABLE IF NOT EXISTS passages (id INTEGER PRIMARY KEY, file INTEGER, heading TEXT, text TEXT);
             CREATE INDEX IF NOT EXISTS by_file ON passages (file);
-            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (terms, content = '', tokenize = 'ascii');
+            CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (
+                terms, content = '', tokenize = 'ascii', columnsize = 0
+            );
             CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5vocab (search, row);
             """
         )
         self._load()
+
+    def close(self) -> None:
+        self._connection.close()
 
     def vectors(self, model: str) -> Vectors:
         return Vectors(self._connection, self.lock, model)
@@ -155,10 +202,11 @@ class Knowledge:
 
     def _write(self, file: int, rows: Sequence[Row]) -> None:
         with self.lock:
-            for heading, text, terms in rows:
-                values = (file, heading, text)
-                at = self._connection.execute("INSERT INTO passages (file, heading, text) VALUES (?, ?, ?)", values)
-                self._connection.execute("INSERT INTO search (rowid, terms) VALUES (?, ?)", (at.lastrowid, terms))
+            ((first,),) = self._connection.execute("SELECT ifnull(max(id), 0) + 1 FROM passages")
+            passages = [(id_, file, row.heading, row.text) for id_, row in enumerate(rows, first)]
+            terms = [(id_, row.terms) for id_, row in enumerate(rows, first)]
+            self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?)", passages)
+            self._connection.executemany("INSERT INTO search (rowid, terms) VALUES (?, ?)", terms)
             self._rows += len(rows)
             self._having.clear()
 
@@ -193,44 +241,38 @@ class Knowledge:
         """Terms of a passage, on average."""
         return self._terms / (self.size or 1)
 
+    @property
+    def texts(self) -> list[str]:
+        """All passages, as they stand in the files."""
+        with self.lock:
+            rows = self._connection.execute("SELECT file, text FROM passages ORDER BY id").fetchall()
+            return [text for file, text in rows if file in self._shown]
+
     def weight(self, term: str) -> float | None:
         return weight(self.passages_with(term), self._rows)
 
     def search(self, terms: Iterable[str], limit: int) -> list[Passage]:
         """The passages with any of the terms, best first."""
-        rare, common = self._by_frequency(terms)
-        query = " OR ".join([*rare, *([f"({' AND '.join(common)})"] if common else [])])
-        found = self._matching(query, limit) if query else []
-        return found or (self._matching(common[0], limit) if common else [])
+        with self.lock:
+            known = sorted((having, term) for term in set(terms) if (having := self.passages_with(term)))
+            queries = _queries(known, self._rows)
+            return next(filter(None, (self._matching(query, limit) for query in queries)), [])
 
-    def _matching(self, query: str, limit: int) -> list[Passage]:
+    def _matching(self, query: _Query, limit: int) -> list[Passage]:
         select = (
             "SELECT file, heading, text, passages.id FROM search JOIN passages ON passages.id = search.rowid"
-            " WHERE search MATCH ? ORDER BY rank"
+            " WHERE search MATCH ? AND search.rowid > ? ORDER BY rank"
         )
-        with self.lock, closing(self._connection.execute(select, (query,))) as rows:
+        ((last, first),) = self._connection.execute(
+            "SELECT (SELECT max(id) FROM passages), (SELECT min(id) FROM passages) - 1"
+        )
+        with closing(self._connection.execute(select, (query.match, last - int((last - first) * query.share)))) as rows:
             found = (
                 Passage(self._shown[file].source, heading, text, id=id_)
                 for file, heading, text, id_ in rows
                 if file in self._shown
             )
             return list(islice(found, limit))
-
-    def _by_frequency(self, terms: Iterable[str]) -> tuple[list[str], list[str]]:
-        """The rarest of the terms, and, where these are few, commoner ones of which few passages may hold all.
-
-        SQLite ranks every passage that matches: their number is the time it takes.
-        """
-        known = sorted((having, term) for term in terms if (having := self.passages_with(term)))
-        ranked = accumulate(having for having, _ in known)
-        number = sum(passages <= MOST_RANKED for passages in ranked)
-        # Terms hold letters and digits only; the quotes keep words like NEAR from being operators.
-        quoted = [f'"{term}"' for _, term in known]
-        expected, end = float(self._rows), number
-        while expected > MOST_RANKED and number < LEAST_TERMS and end < len(known):
-            expected *= known[end][0] / self._rows
-            end += 1
-        return quoted[:number], quoted[number:end] if expected <= MOST_RANKED or not number else []
 
     def passages_with(self, term: str) -> int:
         with self.lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, compress, pairwise, starmap
 from math import exp
 from typing import Literal, NamedTuple
@@ -164,30 +164,34 @@ def _judge(knowledge: Searched, passage: Passage, needs: Sequence[_Need], unknow
     parts = units(passage.text)
     if not parts:
         return None
+    wanted = {term for need in needs for term in need.terms}
     terms = [text_terms(part.text) for part in parts]
+    whole_text = [*text_terms(passage.title), *chain.from_iterable(terms)]
     places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, term in enumerate(chain(text_terms(passage.title), *terms)):
-        places[term].append(place)
+    for place, term in enumerate(whole_text):
+        if term in wanted:
+            places[term].append(place)
     found = [sorted(chain.from_iterable(places.get(term, ()) for term in need.terms)) for need in needs]
     weights = [need.weight for need in needs]
     whole = sum(weights)
-    half = 1.2 * (0.25 + 0.75 * sum(map(len, places.values())) / knowledge.usual_length)
+    half = 1.2 * (0.25 + 0.75 * len(whole_text) / knowledge.usual_length)
     bm25 = sum(weight * len(at) / (len(at) + half) for weight, at in zip(weights, found, strict=True)) / whole
     pairs = [sum(pair) for pair in pairwise(weights)]
     near = sum(compress(pairs, starmap(_are_near, pairwise(found)))) / (sum(pairs) or 1)
-    shares = [_share(needs, each) / whole for each in terms]
+    there = [wanted.intersection(each) for each in terms]
+    shares = [_share(needs, each) / whole for each in there]
     best = max(range(len(parts)), key=shares.__getitem__)
     # A heading says what all below it is about.
     heading = passage.title.rpartition(SEPARATOR)[2]
-    topic = text_terms(heading)
+    topic = wanted.intersection(text_terms(heading))
     # A speaker speaks of many things.
     names = {term for word in question_words(heading) for term in word.terms} if passage.said is None else set()
-    named = len(names & {term for need in needs for term in need.terms}) / (len(names) or 1)
+    named = len(names & wanted) / (len(names) or 1)
     score = (
         CHANCE
         + BM25 * bm25
-        + SENTENCE * max(_share(needs, chain(topic, each)) for each in terms) / whole
-        + WINDOW * max(_share(needs, chain(topic, *terms[i : i + WINDOW_UNITS])) for i in range(len(terms))) / whole
+        + SENTENCE * max(_share(needs, topic | each) for each in there) / whole
+        + WINDOW * max(_share(needs, topic.union(*there[i : i + WINDOW_UNITS])) for i in range(len(there))) / whole
         + NEAR * near
         + HEADING * named
         + WORD * min(sum(need.size for need, at in zip(needs, found, strict=True) if at), MOST_WORDS)
@@ -197,8 +201,7 @@ def _judge(knowledge: Searched, passage: Passage, needs: Sequence[_Need], unknow
     return _Judged(passage, parts, best, rank, 1 / (1 + exp(-score)))
 
 
-def _share(needs: Sequence[_Need], terms: Iterable[str]) -> float:
-    there = set(terms)
+def _share(needs: Sequence[_Need], there: set[str]) -> float:
     return sum(need.weight for need in needs if not there.isdisjoint(need.terms))
 
 

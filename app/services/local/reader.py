@@ -1,7 +1,7 @@
 """A process of its own that reads files: whatever one of them does to it, the service goes on.
 
-A line of JSON on standard input names a file: its path and its suffix. The answer is a line for each of its passages,
-`[heading, text, terms]`, and one for its end: null, or why it cannot be read and whether that is lasting.
+A line of JSON on standard input names a file: its path and its suffix. The answer are lines of some of its passages,
+each `[heading, text, terms]`, and one for its end: null, or why it cannot be read and whether that is lasting.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from app.services.local import formats
 from app.services.local.passages import split_markdown, split_plain
-from app.services.local.terms import text_terms
+from app.services.local.terms import spaced_terms
 from app.services.local.unreadable import Unreadable
 
 # What one file may cost.
@@ -25,6 +26,7 @@ SECONDS = 5.0
 WAIT_SECONDS = 60  # with those in which it waits for its turn, or for a disk that does not answer
 MEMORY_BYTES = 200_000_000
 MAX_PASSAGES = 50_000
+LINE = 50  # passages
 
 TOO_MUCH = f"takes more than {MEMORY_BYTES // 1_000_000} MB"
 TOO_DEEP = "too deeply nested"
@@ -57,7 +59,8 @@ def title_of(source: str, heading: str) -> str:
 
 
 def terms_of(title: str, text: str) -> str:
-    return " ".join(text_terms(f"{title}\n{text}"))
+    plain = title.replace(SEPARATOR, " ")  # without it most texts are ASCII, which takes a third of the time
+    return spaced_terms(f"{plain}\n{text}")
 
 
 def main(requests: IO[bytes], replies: IO[bytes]) -> None:
@@ -66,8 +69,9 @@ def main(requests: IO[bytes], replies: IO[bytes]) -> None:
         end: list[object] | None = None
         try:
             _give_time(SECONDS, WAIT_SECONDS)
-            for row in rows(*json.loads(request)):
-                replies.write(json.dumps(row).encode() + b"\n")
+            found = rows(*json.loads(request))
+            while line := list(islice(found, LINE)):
+                replies.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             end = [error.strerror or type(error).__name__, False]
         except Unreadable as error:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import starmap
 from pathlib import Path
 
 import app
@@ -25,23 +27,22 @@ class Reader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._ahead: Document | None = None
         self._is_killed = False
 
-    def read(self, document: Document) -> Iterator[Row]:
-        """Its passages. Raises `Unreadable`, maybe after some of them."""
+    def read(self, document: Document, after: Document | None = None) -> Iterator[Row]:
+        """Its passages. Raises `Unreadable`, maybe after some of them. `after` is read meanwhile: it comes next."""
         process = self._process or self._start()
-        request = json.dumps([document.source, document.path, document.suffix])
-        assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            process.stdin.write(request.encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            pass  # it has ended, and says nothing
+        if document != self._ahead:
+            self._ask(process, document)
+        if after is not None:
+            self._ask(process, after)
+        self._ahead = after
         for line in process.stdout:
             found = json.loads(line)
             if isinstance(found, list):
-                yield Row(*found)
+                yield from starmap(Row, found)
             elif found["end"] is None:
                 return
             else:
@@ -49,6 +50,13 @@ class Reader:
                 reason, is_lasting = found["end"]
                 raise Unreadable(reason, is_lasting=is_lasting)
         raise self._end_of(process)
+
+    def _ask(self, process: subprocess.Popen[bytes], document: Document) -> None:
+        assert process.stdin is not None
+        request = json.dumps([document.source, document.path, document.suffix])
+        with suppress(OSError):  # it has ended, and says nothing
+            process.stdin.write(request.encode() + b"\n")
+            process.stdin.flush()
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(filter(None, [_CODE, os.environ.get("PYTHONPATH")]))
@@ -75,9 +83,10 @@ class Reader:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            if self._is_killed:
+            if self._is_killed or self._ahead:
                 process.kill()
             process.communicate()  # without another file, it ends
+        self._ahead = None
 
     def kill(self) -> None:
         """End it now and for good, whatever it does."""

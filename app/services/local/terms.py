@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import zip_longest
 from typing import NamedTuple
 
 from app.models.spelling import compared
@@ -18,7 +18,11 @@ STEM_CHARS = 5
 _HIRAGANA = "\u3040-\u309f"
 _HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK = f"{_HAN}{_HIRAGANA}\u30a0-\u30ff\uac00-\ud7a3"
-_RUN = re.compile(rf"(?P<cjk>[{_CJK}]+)|[^\W_{_CJK}]+")
+_RUN = re.compile(rf"([{_CJK}]+)|([^\W_{_CJK}]+)")  # of characters, or a word
+_IS_CJK = re.compile(f"[{_CJK}]")
+_WORD = re.compile(r"[^\W_]+")
+_ASCII_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
+_SPACE = array("I", " ".encode("utf-32-le"))
 _IS_HAN = re.compile(f"[{_HAN}]")
 _SPELLED = re.compile(r"\b[a-z](?: [a-z]){2,}\b")
 
@@ -40,6 +44,28 @@ _STOP_WORDS = frozenset(
         wonder wondering would wouldn yeah yes yet you your
         """,
     )
+)
+# Of other languages those that name nothing in English, either. Where they are rare they would weigh most.
+_FOREIGN_STOP_WORDS = frozenset(
+    """
+    als am auf aus bei bitte da das dass dem den der des die du durch ein eine einem einen einer es für geht
+    gibt haben heißt ich ihr im ist kann kannst können mein muss müssen nach nicht oder sich sie sind und uns
+    vom von wann warum was welche welchen welcher welches wenn wer werden wie wieso wieviel wird wir wo woher
+    wohin zu zum zur über au avec ce ces cette combien comment dans de elle elles est et il ils je la le les
+    leur lequel laquelle leurs lui ma mes mon ne nos notre nous où par pas peut pour pourquoi qu quand que
+    quel quelle quelles quels qui quoi sa se ses sont sur ta tes tu un une vos votre vous à ça été être al con
+    cual cuales cuando cuanto cuanta cuantos cuántas cuál cuáles cuándo cuánto cuánta cuántos cómo del donde
+    dónde el ella en esta este esto está están las lo mi mis más para pero por porque puede puedo qué quien
+    quién quiénes si sobre su sus tiene una unas uno unos usted y agli alla alle che ci come cos cosa cui dal
+    dalla dei della delle dello dov dove gli hai ho i nel nella non per perché più può quale quali quando
+    quanta quante quanti quanto sono sulla tra ao aos as do e em essa esse foi mas meu minha na nas no não o
+    onde os pela pelo pode qual quais quantas quantos quem seu sua são tem uma você às é а без бы в вам вас
+    ваш во вы где для до его если есть еще ещё же за и из или их к как какая какие какой какое когда кто куда
+    ли меня мне можно мой мы на не него нет но о об он она они от по почему при с сколько со так такое там то
+    ты у что чтобы это я bir bu gibi için ile kaç mü mı nasıl neden nerede nereye niye ve veya var çok şu
+    adalah apa apakah bagaimana berapa dari dengan ini itu kapan kenapa mengapa pada siapa untuk yang có của
+    các gì khi không là làm nào này những như sao thế tại và với đâu được ở
+    """.casefold().split()
 )
 _STOP_CJK = re.compile(
     "为什么|為什麼|什么时候|什麼時候|是什么|是什麼|怎么样|怎麼樣|怎么办|怎麼辦|什么|什麼|怎么|怎麼|怎样|怎樣|多少|多久|"
@@ -69,14 +95,17 @@ class Word(NamedTuple):
 
 def text_terms(text: str) -> list[str]:
     """The terms a text is found by: only letters and digits, so none can mean anything to FTS5."""
-    found: list[str] = []
-    for run in _RUN.finditer(_plain(text)):
-        if run["cjk"]:
-            for pair in zip_longest(run[0], _pairs(run[0])):  # in their order
-                found.extend(filter(None, pair))
-        else:
-            found.append(_stem(run[0]))
-    return found
+    return spaced_terms(text).split()
+
+
+def spaced_terms(text: str) -> str:
+    """The same between spaces. Each passage of a folder goes through here: what is dear in it is left to C."""
+    if text.isascii():
+        return " ".join(map(_stem, text.translate(_ASCII_WORDS).split()))
+    plain = _plain(text)
+    if not _IS_CJK.search(plain):
+        return " ".join(map(_stem, _WORD.findall(plain)))
+    return " ".join([_stem(word) if word else _spread(characters) for characters, word in _RUN.findall(plain)])
 
 
 def question_words(text: str) -> list[Word]:
@@ -84,8 +113,8 @@ def question_words(text: str) -> list[Word]:
     plain = _STOP_CJK.sub(" ", _plain(text[-MAX_QUESTION_CHARS:]))
     plain = _SPELLED.sub(lambda letters: letters[0].replace(" ", ""), plain)  # speech says "a p i"
     sizes: dict[tuple[str, ...], float] = {}
-    for run in _RUN.finditer(plain):
-        for terms, size in _cjk_words(run[0]) if run["cjk"] else _spaced_words(run[0]):
+    for characters, word in _RUN.findall(plain):
+        for terms, size in _spaced_words(word) if word else _cjk_words(characters):
             # Taken out and put back, so that the last mention gives the place.
             sizes[terms] = min(1, sizes.pop(terms, 0) + size)
     return [Word(*item) for item in sizes.items()][-MAX_QUESTION_WORDS:]
@@ -99,12 +128,17 @@ def _plain(text: str) -> str:
     return compared(text).casefold()
 
 
-def _pairs(run: str) -> list[str]:
-    return [run[i : i + 2] for i in range(len(run) - 1)]
+def _spread(run: str) -> str:
+    """The characters, and after each the pair that it begins: "配 配置 置"."""
+    codes = array("I", run.encode("utf-32-le"))
+    spread = _SPACE * (5 * len(codes))
+    spread[0::5] = spread[2::5] = codes
+    spread[3:-5:5] = codes[1:]
+    return spread[:-4].tobytes().decode("utf-32-le")
 
 
 def _spaced_words(run: str) -> Iterator[Word]:
-    if run not in _STOP_WORDS:
+    if run not in _STOP_WORDS and run not in _FOREIGN_STOP_WORDS:
         yield Word((_stem(run),), 1)
 
 

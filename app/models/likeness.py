@@ -1,0 +1,128 @@
+"""Which texts say the same: by their words, whatever their case, marks and spelling."""
+
+from __future__ import annotations
+
+from itertools import islice, takewhile
+from typing import Final
+
+import regex
+
+from app.models.spelling import compared
+
+# Marks are letters in part: क and की are two words.
+_NOT_WORDS: Final = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
+_SPACED: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
+_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+_MARKED: Final = regex.compile(r"(?r)\p{Sentence_Terminal}[\p{P}\s]{0,8}")
+_WORD: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]|[^\s\p{Han}\p{Hiragana}\p{Katakana}]+")
+
+# A correction changes one word of so many at most.
+WORDS_A_CHANGE: Final = 5
+# Longer texts are compared as they are, not word by word: the work on one is bounded.
+MAX_COMPARED: Final = 400
+# So many words may be one number: two hundred and fifty.
+NUMBER_WORDS: Final = 4
+# What is shorter is said by many, and often. Of a script without spaces, a word has one or two characters.
+COPY_WORDS: Final = 4
+COPY_CHARS: Final = 6
+# One of these more or less says the opposite.
+_OPPOSITES: Final = """
+    not no never nothing nobody cannot without t nicht kein keine nie ne pas jamais non mai sin nunca
+    不 没 無 无 未 別 别 안 못
+"""
+_NOT: Final = frozenset(_OPPOSITES.split())
+
+
+def plain(text: str) -> str:
+    """The words alone: two finals that differ by case, spaces, punctuation or spelling in Unicode say the same."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_SPACED).split())  # the same, at a tenth of the cost
+    # One sign may stand for eighteen letters: of a text of such, the beginning is enough.
+    letters = compared(text)[: 2 * len(text) + 64]
+    return _NOT_WORDS.sub(" ", letters.casefold()).strip()
+
+
+def _has_no_spaces(words: str) -> bool:
+    """Whether a plain text ends in a script without spaces."""
+    return _UNSPACED.match(words[-1:]) is not None
+
+
+def ends_in_a_mark(text: str) -> bool:
+    """Whether a text ends as a sentence does that somebody has punctuated."""
+    return _MARKED.match(text) is not None
+
+
+def extends(longer: str, shorter: str) -> bool:
+    """Whether one plain text is the other with more words at its end."""
+    if not longer.startswith(shorter) or len(longer) == len(shorter):
+        return False
+    return longer[len(shorter)] == " " or _has_no_spaces(shorter)
+
+
+def grows(longer: str, shorter: str) -> bool:
+    """The same, where the last word may have grown, too."""
+    return len(longer) > len(shorter) and longer.startswith(shorter)
+
+
+def holds(longer: str, shorter: str) -> bool:
+    """Whether the words of one plain text stand together in the other."""
+    return shorter in longer if _has_no_spaces(shorter) else f" {shorter} " in f" {longer} "
+
+
+def corrects(new: str, old: str) -> bool:
+    """Whether one plain text is the other, heard better: nothing is added, and one word in five differs at most.
+
+    A number in other form is no difference; another number is another text, and so is one that says the opposite.
+    """
+    if new == old:
+        return True
+    if max(len(new), len(old)) > MAX_COMPARED:
+        return False
+    ours, theirs = _WORD.findall(new), _WORD.findall(old)
+    size = len(theirs)
+    front = sum(1 for _ in takewhile(_are_equal, zip(ours, theirs, strict=False)))
+    ours, theirs = ours[front:], theirs[front:]
+    back = sum(1 for _ in takewhile(_are_equal, zip(reversed(ours), reversed(theirs), strict=False)))
+    ours, theirs = ours[: len(ours) - back], theirs[: len(theirs) - back]
+    if _is_one_number(ours, theirs) or _is_one_number(theirs, ours):
+        return True
+    if len(ours) > len(theirs):
+        return False
+    if len(ours) == len(theirs):
+        changed = [pair for pair in zip(ours, theirs, strict=True) if not _are_equal(pair)]
+        differing, count = {word for pair in changed for word in pair}, len(changed)
+    else:
+        differing, count = {*ours, *theirs}, len(theirs)
+    return count * WORDS_A_CHANGE <= size and _NOT.isdisjoint(differing) and not any(map(str.isdigit, differing))
+
+
+def lingers(new: str, old: str) -> bool:
+    """Whether one plain text is the other, corrected or with one more word at its end, as noise may leave it."""
+    if not extends(new, old):
+        return corrects(new, old)
+    if len(new) > MAX_COMPARED:
+        return False
+    size = len(_WORD.findall(old))
+    return size >= WORDS_A_CHANGE and len(_WORD.findall(new)) == size + 1
+
+
+def _are_equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
+
+
+def _is_one_number(digits: list[str], words: list[str]) -> bool:
+    is_digits = len(digits) == 1 and digits[0].isdigit()
+    return is_digits and 1 <= len(words) <= NUMBER_WORDS and not any(map(str.isdigit, words))
+
+
+def is_long_enough(words: str) -> bool:
+    """Whether a plain text is too long to be said by two by chance."""
+    needed = COPY_CHARS if _has_no_spaces(words) else COPY_WORDS
+    return sum(1 for _ in islice(_WORD.finditer(words), needed)) == needed
+
+
+def copies(one: str, other: str) -> bool:
+    """Whether two plain texts are one that was heard twice: nearly the same, or one as the beginning of the other."""
+    if not (is_long_enough(one) and is_long_enough(other)):
+        return False
+    return corrects(one, other) or corrects(other, one) or extends(one, other) or extends(other, one)

@@ -1,0 +1,108 @@
+"""The service as a process of its own that need not import it: one that has done so forks, for each worker of pytest.
+
+It is what `python -m ...` starts, with its own environment, folder, session and log. What the interpreter or an import
+takes from the environment it does not see: whoever tests that starts a whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from unittest.mock import patch
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = ["app.main", "app.services.dify_client", "app.sessions.shared.store", "uvicorn.loops.uvloop", __name__]
+
+
+@cache
+def forks() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):
+        forkserver.ensure_running()
+    return context
+
+
+class Fork:
+    """As much of `asyncio.subprocess.Process` as tests use."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess, stderr: asyncio.StreamReader) -> None:
+        self._process = process
+        self.stderr = stderr
+        assert process.pid is not None
+        self.pid = process.pid
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._process.sentinel, has_ended.set)
+        try:
+            await has_ended.wait()
+        finally:
+            loop.remove_reader(self._process.sentinel)
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+
+@asynccontextmanager
+async def fork(module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> AsyncIterator[Fork]:
+    ours, theirs = forks().Pipe(duplex=False)
+    process = forks().Process(target=_become, args=(module, arguments, cwd, environment, theirs))
+    process.start()
+    theirs.close()
+    stderr = asyncio.StreamReader()
+    pipe = os.fdopen(os.dup(ours.fileno()), "rb")
+    ours.close()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stderr), pipe
+    )
+    fork = Fork(process, stderr)
+    try:
+        yield fork
+    finally:
+        for kill in (os.killpg, os.kill):
+            with suppress(ProcessLookupError):
+                kill(fork.pid, signal.SIGKILL)
+        await fork.wait()
+        process.close()
+        transport.close()
+
+
+def _become(
+    module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], stderr: Connection
+) -> None:
+    vars(multiprocessing.process)["_parent_process"] = None  # the service takes one with a parent for a worker
+    os.setsid()
+    os.chdir(cwd)
+    os.dup2(stderr.fileno(), 2)
+    stderr.close()
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has put another one in its place
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
+    if "PYTHONWARNINGS" in environment:
+        warnings.simplefilter(environment["PYTHONWARNINGS"])  # type: ignore[arg-type]
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # a process that was forked by multiprocessing ends without
