@@ -1,4 +1,4 @@
-"""Measures the question detector on a folder of labelled utterances: `python -m app evaluate DIR`."""
+"""Measures the question detector on a folder of labelled utterances and dialogues: `python -m app evaluate DIR`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Literal
 
 from app.models.verdicts import Verdict
 from app.services.question_detector import judge
+from app.tools.dialogues import SUFFIX, Dialogue, Hearing, read_dialogue
+from app.tools.dialogues import report as replay
 
 Part = Literal["all", "tune", "aside"]
 
@@ -71,7 +73,7 @@ class Miss:
         kind = "missed" if self.row.asks else "false alarm"
         words = self.row.text.lower().split()
         start = " ".join(words[:2]) if len(words) > 1 else self.row.text[:2]
-        return f"{kind:11} {self.verdict.reason:13} {start}"
+        return f"{kind:11} {self.verdict.rule:24} {start}"
 
 
 def is_aside(text: str) -> bool:
@@ -107,7 +109,21 @@ def read_folder(folder: Path, part: Part = "all") -> list[Source]:
     paths = sorted(folder.glob("*.tsv"))
     if not paths:
         raise BadInput(f"{folder}: no .tsv file in it")
-    return [read_source(path, part) for path in paths]
+    return [read_source(path, part) for path in paths if not path.name.endswith(SUFFIX)]
+
+
+def read_dialogues(folder: Path) -> list[Dialogue]:
+    """Read every dialogue of a folder."""
+    dialogues = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        name = _FILE_NAME.fullmatch(path.name)
+        if name is None:
+            raise BadInput(f"{path.name}: the name is not NAME-LANGUAGE-SOURCE{SUFFIX}")
+        try:
+            dialogues.append(read_dialogue(path, name["language"]))
+        except ValueError as error:
+            raise BadInput(str(error)) from error
+    return dialogues
 
 
 def measure(source: Source, language: str | None) -> tuple[Figures, list[Miss]]:
@@ -178,14 +194,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--guess", action="store_true", help="do not tell the detector the language")
     parser.add_argument("--families", type=int, default=8, metavar="N", help="families shown per language")
     parser.add_argument("--errors", type=int, default=0, metavar="N", help="examples shown per family")
+    parser.add_argument("--word-errors", type=float, default=0.1, metavar="SHARE", help="of dialogues, misheard words")
+    parser.add_argument("--cuts", type=float, default=0.2, metavar="SHARE", help="of dialogues, finals cut in two")
+    parser.add_argument("--times", type=int, default=10, metavar="N", help="each dialogue is heard, always differently")
     options = parser.parse_args(arguments)
     try:
         sources = read_folder(options.folder, options.part or "all")
+        dialogues = read_dialogues(options.folder)
     except (BadInput, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    for line in report(sources, guess=options.guess, families=options.families, examples=options.errors):
-        print(line)
+    lines = report(sources, guess=options.guess, families=options.families, examples=options.errors) if sources else []
+    for marks in (False, True) if dialogues else ():
+        hearing = Hearing(options.word_errors, options.cuts, marks)
+        lines += [*([""] if lines else []), f"dialogues {'with' if marks else 'without'} marks"]
+        lines += replay(dialogues, hearing, max(1, options.times))
+    print("\n".join(lines))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""`python -m app listen`: takes a voice to a recogniser, and what that hears to a running service."""
