@@ -3,9 +3,11 @@
  *
  * @typedef {{text: string, is_final?: boolean, segment_id?: string | number, end_of_turn?: boolean, speaker?: string,
  *   language?: string, confidence?: number, end_ms?: number, id?: string}} Chunk
- * @typedef {{on_new_question?: "queue" | "interrupt" | "ignore", auto_detect?: boolean, speakers?: string[],
- *   inputs?: object, answer_language?: string, answer_style?: "short" | "full"}} SessionSettings
- * @typedef {"pause" | "resume" | "cancel" | "instant_query" | "reset" | "stop"} Action
+ * @typedef {{on_new_question?: "queue" | "interrupt" | "ignore", auto_detect?: boolean | "suggest", speakers?: string[],
+ *   ask_above?: number, names?: string[], address?: "anyone" | "named", inputs?: object, answer_language?: string, answer_style?: "short" | "full",
+ *   tuning?: {wait_min_ms?: number, wait_max_ms?: number, merge_seconds?: number, min_confidence?: number,
+ *   query_scope?: "question" | "aggregated"}}} SessionSettings
+ * @typedef {"pause" | "resume" | "cancel" | "instant_query" | "reset" | "stop" | "feedback"} Action
  * @typedef {{state: "connecting" | "open" | "waiting" | "closed", code?: number, retry_ms?: number, resumed?: boolean,
  *   reason?: string}} State
  * @typedef {{type: string, id: string, [field: string]: any}} Message as it goes over the wire
@@ -117,8 +119,8 @@ function storage() {
 
 /**
  * Events, each a `CustomEvent`: `ack`, `status`, `answer` and `error` carry the frame, `frame` carries
- * `{direction: "in" | "out", frame, size}` for every frame either way, `state` carries a `State`, `given_up` a `GivenUp`:
- * messages that no reply has come for and that are not sent again. After a reload of the page, `status` and `answer` come
+ * `{direction: "in" | "out", frame, size}` for every frame either way, `state` carries a `State`, `held` carries `{message}`: one that is kept until there is a
+ * connection, `given_up` a `GivenUp`: messages that no reply has come for and that are not sent again. After a reload of the page, `status` and `answer` come
  * once more for what was shown of the running answer, with `kept: true`.
  */
 export class RealtimeRag extends EventTarget {
@@ -211,7 +213,8 @@ export class RealtimeRag extends EventTarget {
     this.#post({ type: "asr_chunk", ...chunk });
   }
 
-  /** Act on the session. @param {Action} action @param {{text?: string, id?: string}} [fields] */
+  /** Act on the session. @param {Action} action @param {{text?: string, id?: string, query_id?: string,
+   *   rating?: "like" | "dislike"}} [fields] */
   control(action, fields = {}) {
     this.#post({ type: "control", action, ...fields });
   }
@@ -225,7 +228,7 @@ export class RealtimeRag extends EventTarget {
   #post(message) {
     const identified = this.#identified(message);
     const given_up = this.#unanswered.add(identified);
-    if (this.#is_ready) this.#send(identified);
+    if (!this.#is_ready || !this.#send(identified)) this.#tell("held", { message: identified });
     this.#giveUp(given_up, "limit");
   }
 
@@ -238,10 +241,13 @@ export class RealtimeRag extends EventTarget {
     if (messages.length) this.#tell("given_up", { messages, reason });
   }
 
+  /** False while the connection closes: what is unanswered goes out with the next one. */
   #send(message) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     const data = JSON.stringify(message);
-    this.#socket?.send(data);
+    this.#socket.send(data);
     this.#tell("frame", { direction: "out", frame: message, size: size(data) });
+    return true;
   }
 
   #receive(data) {

@@ -2,11 +2,19 @@
 
 import { RealtimeRag } from "./client.js";
 import { byId } from "./dom.js";
+import { lookedUp, sentence } from "./explain.js";
 import { Frames } from "./frames.js";
 import { language, localise, t } from "./i18n.js";
+import { Pace } from "./pace.js";
+import { Provider } from "./provider.js";
 import { Questions } from "./questions.js";
+import { Sessions } from "./sessions.js";
+import { fromAddress, toAddress } from "./sharing.js";
 import { Microphone, Player, readRecording, wordByWord } from "./speech.js";
+import { Tabs } from "./tabs.js";
 import { Transcript } from "./transcript.js";
+import { trySentences } from "./try.js";
+import { Waiting } from "./waiting.js";
 
 const REMEMBERED = "realtime-rag token";
 
@@ -17,8 +25,17 @@ const address = new URL(document.documentElement.dataset.wsPath.slice(1), docume
 address.protocol = address.protocol.replace("http", "ws");
 
 const transcript = new Transcript();
-const questions = new Questions((text) => rag.control("instant_query", { text }));
+const waiting = new Waiting();
+const provider = new Provider(() => showStage(session.stage), showNotice);
+const pace = new Pace();
+const questions = new Questions({ ask, address, measured: (timing, question) => pace.add(timing, question), rate });
 const frames = new Frames();
+const sessions = new Sessions();
+
+/** @param {string} query_id @returns how its answer is rated, if it can be */
+function rate(query_id) {
+  return provider.takes_feedback && ((said) => rag.control("feedback", { query_id, ...said }));
+}
 
 /** @type {RealtimeRag} */
 let rag;
@@ -26,10 +43,13 @@ let rag;
 let listening = new AbortController();
 let token = sessionStorage.getItem(REMEMBERED) ?? "";
 
+trySentences(() => token);
+
 // --- The connection
 
 const handlers = {
   frame: onFrame,
+  held: onHeld,
   state: onState,
   ack: onAck,
   status: onStatus,
@@ -50,7 +70,16 @@ function connect() {
 
 function onFrame(seen) {
   frames.add(seen);
-  if (seen.direction === "out" && seen.frame.type === "asr_chunk") transcript.sent(seen.frame);
+  if (seen.direction !== "out") return;
+  waiting.release(seen.frame.id);
+  if (seen.frame.type !== "asr_chunk") return;
+  transcript.sent(seen.frame);
+  if (seen.frame.is_final) sessions.said(seen.frame);
+}
+
+function onHeld({ message }) {
+  if (message.type === "asr_chunk") transcript.held(message);
+  else if (message.action === "instant_query" && message.text) waiting.hold(message.id, message.text);
 }
 
 let was_open = false;
@@ -60,17 +89,31 @@ function onState({ state, code, retry_ms, resumed }) {
   clearInterval(countdown);
   document.body.dataset.state = state;
   byId("reconnect").hidden = state !== "waiting" && state !== "closed";
-  if (state === "waiting") return countDown(retry_ms);
+  byId("say").placeholder = t(state === "closed" ? "say_again" : "say");
+  if (state === "waiting") {
+    transcript.hold();
+    return countDown(retry_ms);
+  }
   byId("connection").textContent = wordsFor(state, code);
   if (state === "connecting") return;
+  provider.look();
   if (state === "closed" || !resumed) {
     questions.lost(state === "closed" && code === 1000 ? "stopped" : "lost");
-    if (was_open) transcript.divide(state === "closed" ? t("closed") : t("new_session"));
+    giveUp(t("session_over"));
+    if (was_open) transcript.divide(state === "closed" ? wordsFor(state, code) : t("new_session"));
+    pace.divide();
+    session.running = "";
     setPaused(false);
+    showStage(state === "closed" ? "closed" : "listening");
   }
   was_open = state === "open";
-  if (state === "closed") showStage("closed");
   if (code === 4401) openSettings("token");
+}
+
+/** What waited will not be asked. @param {string} why */
+function giveUp(why) {
+  transcript.drop(waiting.dropAll(why), why);
+  transcript.dropWaits(why);
 }
 
 function countDown(ms) {
@@ -90,16 +133,24 @@ function wordsFor(state, code) {
 
 // --- What the service says
 
-function onAck({ id }) {
+function onAck({ id, details, received_type, session_id }) {
+  sessions.is(session_id);
   transcript.acked(id);
+  if (received_type === "configure") tuning?.acked(details);
+  if (details?.text === "cut") showNotice(t("cut"));
 }
 
 function onStatus(frame) {
-  showStage(frame.stage);
+  if (frame.dropped) {
+    const why = t(WHY_DROPPED[frame.reason ?? frame.stage] ?? "no_room");
+    transcript.drop(waiting.drop(frame.dropped, why), why);
+  }
   switch (frame.stage) {
     case "analyzing":
     case "instant_query":
+      waiting.take(frame.question);
       questions.begin(frame, transcript.asked(frame));
+      sessions.asked(frame);
       break;
     case "querying_rag":
       questions.querying(frame);
@@ -107,45 +158,76 @@ function onStatus(frame) {
     case "interrupting":
       questions.interrupted(frame);
       break;
+    case "idle":
+      if (frame.reason === "cancelled") giveUp(t("reason.cancelled"));
+      break;
     case "waiting_for_question":
     case "paused":
-      if (frame.reason === "answer_in_progress" && frame.question) questions.wait(frame.question);
-      transcript.status(frame);
-      if (!frame.reason) setPaused(true);
+      onWaiting(frame, transcript.status(frame));
       break;
     case "listening":
-      setPaused(false);
-      if (frame.reason !== "reset") break;
-      questions.wait(undefined);
-      transcript.divide(t("reason.reset"));
+      if (frame.reason === "reset") {
+        giveUp(t("reason.reset"));
+        pace.divide();
+        sessions.divide();
+        transcript.divide(t("reason.reset"));
+      }
   }
+  if (frame.stage === "instant_query") transcript.dropWaits(t("reason.instant_query"));
+  if (frame.stage === "paused" || frame.stage === "listening") setPaused(frame.stage === "paused");
+  if (RUNNING.has(frame.stage)) session.running = frame.stage;
+  if (frame.stage === "interrupting" || frame.stage === "idle") session.running = "";
+  showStage(frame.reason === "may_continue" ? "may_continue" : frame.stage);
+}
+
+const RUNNING = new Set(["analyzing", "instant_query", "querying_rag"]);
+const WHY_DROPPED = { cancelled: "reason.cancelled", instant_query: "reason.instant_query" };
+
+function onWaiting({ reason, question }, line) {
+  if (!question || reason === "suggested") return;
+  if (line) line.waits_at = performance.now();
+  waiting.add(question, line);
 }
 
 function onAnswer(frame) {
-  if (!frame.final) showStage("answering");
+  if (!frame.final) session.running = "answering";
   questions.answer(frame);
+  sessions.answered(frame);
+  if (frame.error) provider.look();
+  showStage(session.stage);
 }
 
-function onError({ code, message }) {
-  showNotice(t("error", { code, message }));
+function onError({ code, message, id }) {
+  const is_known = transcript.refused(id, code, message);
+  if (!is_known) showNotice(lookedUp(sentence(code, message), code, "messages"));
 }
 
 function onGivenUp({ messages }) {
-  for (const message of messages) if (message.is_final) transcript.lost(message);
-  const lost = messages.filter(({ type }) => type === "control").map(({ text, action }) => text || action);
+  for (const message of messages) {
+    waiting.release(message.id);
+    if (message.is_final) transcript.lost(message);
+  }
+  const lost = messages.filter(({ type }) => type === "control").map(({ text, action }) => text || t(`action.${action}`));
   if (lost.length) showNotice(t("given_up", { lost: lost.join(" · ") }));
 }
 
+/** What the session is doing: `running` is the stage of the question that is being answered, if one is. */
+const session = { stage: "listening", running: "", is_paused: false };
+
+/** An answer that runs is what the session does, whatever else is said; then that it is paused. */
 function showStage(stage) {
-  document.body.dataset.stage = stage;
-  byId("stage").textContent = t(`stage.${stage}`);
+  session.stage = stage;
+  const idle = session.is_paused ? "paused" : stage === "idle" && !provider.is_ready ? "not_ready" : stage;
+  const shown = stage === "closed" ? stage : session.running || idle;
+  document.body.dataset.stage = shown;
+  byId("stage").textContent = t(`stage.${shown}`);
 }
 
 let notice = 0;
 
 function showNotice(words, ms = 8000) {
   clearTimeout(notice);
-  byId("notice").textContent = words;
+  byId("notice").replaceChildren(words);
   byId("notice").hidden = false;
   if (ms) notice = setTimeout(() => (byId("notice").hidden = true), ms);
 }
@@ -153,8 +235,22 @@ function showNotice(words, ms = 8000) {
 // --- What a person does
 
 function say(chunk) {
+  beginAnew();
   const speaker = byId("speaker").value.trim();
   rag.chunk({ ...(speaker && { speaker }), ...chunk });
+}
+
+/** Ask exactly this. @param {string} text */
+function ask(text) {
+  beginAnew();
+  rag.control("instant_query", { text });
+}
+
+/** Who speaks after the end begins a new session. */
+function beginAnew() {
+  if (document.body.dataset.state !== "closed") return;
+  transcript.divide(t("new_session"));
+  rag.connect();
 }
 
 const typist = new Player(say);
@@ -162,6 +258,23 @@ const typist = new Player(say);
 const typed = [];
 const player = new Player(say);
 new Microphone(say);
+
+const LIMIT = Number(document.documentElement.dataset.maxMessageBytes);
+
+/** What the field holds, unless it is more than the service takes: then it stays there. */
+function takeText() {
+  const field = byId("say");
+  const text = field.value.trim();
+  const message = { type: "asr_chunk", speaker: byId("speaker").value, text, is_final: true, id: "0".repeat(20) };
+  const size = new TextEncoder().encode(JSON.stringify(message)).length;
+  field.focus();
+  if (size > LIMIT) {
+    showNotice(t("too_long", { size: size.toLocaleString(), limit: LIMIT.toLocaleString() }));
+    return "";
+  }
+  field.value = "";
+  return text;
+}
 
 byId("composer").onsubmit = (event) => {
   event.preventDefault();
@@ -178,7 +291,7 @@ typist.onend = () => {
 
 byId("ask").onclick = () => {
   const text = takeText();
-  if (text) rag.control("instant_query", { text });
+  if (text) ask(text);
 };
 
 byId("say").onkeydown = (event) => {
@@ -187,18 +300,13 @@ byId("say").onkeydown = (event) => {
   byId("ask").click();
 };
 
-function takeText() {
-  const field = byId("say");
-  const text = field.value.trim();
-  field.value = "";
-  field.focus();
-  return text;
-}
-
-for (const [i, button] of [...document.querySelectorAll(".example")].entries()) {
-  button.textContent = t(`examples.${i + 1}`);
+for (const button of document.querySelectorAll(".example")) {
   button.onclick = () => say({ text: button.textContent, is_final: true });
 }
+
+byId("welcome-mic").hidden = byId("mic").disabled;
+byId("welcome-mic").onclick = () => byId("mic").click();
+byId("welcome-play").onclick = () => byId("play").click();
 
 for (const button of document.querySelectorAll("[data-action]")) {
   button.onclick = () => {
@@ -215,12 +323,16 @@ function beSilent() {
 
 function setPaused(is_paused) {
   const button = byId("pause");
+  session.is_paused = is_paused;
   button.dataset.action = is_paused ? "resume" : "pause";
   button.setAttribute("aria-pressed", String(is_paused));
   byId("pause-words").textContent = t(is_paused ? "resume" : "pause");
 }
 
-byId("reconnect").onclick = () => rag.connect();
+byId("reconnect").onclick = () => {
+  beginAnew();
+  rag.connect();
+};
 
 byId("more").onclick = ({ currentTarget }) => {
   const is_open = document.body.classList.toggle("with-tools");
@@ -274,14 +386,42 @@ function openSettings(focused = "on-new-question") {
   byId(focused).focus();
 }
 
+const theme = byId("theme");
+theme.value = document.documentElement.dataset.theme;
+
+function showTheme() {
+  document.documentElement.dataset.theme = theme.value;
+  for (const [i, meta] of document.querySelectorAll("meta[name=theme-color]").entries()) {
+    const scheme = ["light", "dark"][i];
+    meta.media = theme.value ? (theme.value === scheme ? "all" : "not all") : `(prefers-color-scheme: ${scheme})`;
+  }
+}
+
+showTheme();
+theme.onchange = () => {
+  showTheme();
+  try {
+    localStorage.setItem("realtime-rag theme", theme.value);
+  } catch {
+    // It holds until the page is closed.
+  }
+};
+
 byId("open-settings").onclick = () => openSettings();
 byId("dismiss-settings").onclick = () => dialog.close();
 
 let set = {};
 
-/** Show what the page before a reload has set. */
+/** Show what the page before a reload has set, or else the address. */
 function takeSettingsBack() {
   set = rag.settings;
+  if (!Object.keys(set).length) {
+    set = fromAddress();
+    if (Object.keys(set).length) {
+      rag.configure(set);
+      showNotice(t("from_address"));
+    }
+  }
   const { on_new_question = "", auto_detect = true, speakers = [], inputs = {} } = set;
   byId("on-new-question").value = on_new_question;
   byId("auto-detect").checked = auto_detect;
@@ -310,7 +450,8 @@ function applySettings() {
   const start = { auto_detect: true, speakers: [], inputs: {}, ...set };
   const changed = Object.entries(wanted).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(start[name]));
   if (changed.length) rag.configure(Object.fromEntries(changed));
-  set = wanted;
+  set = { ...set, ...wanted };
+  toAddress(set);
   useToken(byId("token").value.trim(), byId("remember").checked);
 }
 
@@ -335,26 +476,40 @@ function useToken(wanted, is_remembered) {
   if (Object.keys(set).length) rag.configure(set);
 }
 
-// --- Begin
+// --- Tuning
 
-async function introduce() {
-  const response = await fetch("health");
-  const { provider, dify_configured, fallback, version } = await response.json();
-  const is_keyless = provider === "dify" && !dify_configured;
-  const answers = (is_keyless && fallback) || provider;
-  byId("about").textContent = `${version} · ${answers}`;
-  // The examples are about what the embedded provider finds in this project's own docs.
-  byId("examples").hidden = answers !== "local";
-  if (is_keyless && !fallback) showNotice(t("no_key"), 0);
-  if (answers !== "local" && answers !== "openai") return;
-  // Of kinds that nobody reads there is nothing to say: a folder may hold pictures.
-  const { knowledge } = await (await fetch("health/ready")).json();
-  const unread = (knowledge?.not_read ?? []).filter(({ reason }) => reason).slice(0, 5);
-  const list = unread.map(({ files, kind, reason }) => `${files} ${kind}: ${reason}`).join(", ");
-  if (list) byId("about").textContent += ` · ${t("not_read", { list })}`;
+/** @type {import("./tuning.js").Tuning | undefined} */
+let tuning;
+
+byId("tuning").addEventListener(
+  "toggle",
+  async ({ currentTarget }) => {
+    const { Tuning } = await import("./tuning.js");
+    tuning = new Tuning(currentTarget.lastElementChild, JSON.parse(document.documentElement.dataset.tuning), set.tuning, tune);
+  },
+  { once: true },
+);
+
+function tune(values) {
+  set = { ...set, tuning: values };
+  toAddress(set);
+  rag.configure({ tuning: values });
 }
 
+// --- Sessions
+
+/** @type {import("./archive.js").Archive | undefined} */
+let archive;
+
+byId("open-sessions").onclick = async () => {
+  const { Archive } = await import("./archive.js");
+  archive ??= new Archive(sessions);
+  archive.open();
+};
+
+// --- Begin
+
+new Tabs();
 connect();
 takeSettingsBack();
-introduce();
 byId("say").focus();

@@ -17,18 +17,38 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Do something that makes this element longer, and stay at its end if its end was in view. */
-export function atEnd(element, change) {
-  const was_at_end = element.scrollHeight - element.scrollTop - element.clientHeight < 80;
-  const result = change();
-  if (was_at_end) element.scrollTop = element.scrollHeight;
-  return result;
+const SVG = "http://www.w3.org/2000/svg";
+
+/** One of the icons of the page. @param {string} name */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.append(document.createElementNS(SVG, "use"));
+  svg.firstChild.setAttribute("href", `#i-${name}`);
+  return svg;
 }
 
-/** Copy a text. @param {HTMLButtonElement} button says so for a moment @param {string} said instead of its words */
+export const isAtEnd = ({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 80;
+
+/** Elements that will be longer with the next frame, and whether their end was in view. @type {Map<HTMLElement, boolean>} */
+const growing = new Map();
+
+/** Do something that makes this element longer, and stay at its end if its end was in view: once a frame, however much happens. */
+export function atEnd(element, change) {
+  if (!growing.size) requestAnimationFrame(stay);
+  if (!growing.has(element)) growing.set(element, isAtEnd(element));
+  return change();
+}
+
+function stay() {
+  for (const [element, was_at_end] of growing) if (was_at_end) element.scrollTop = element.scrollHeight;
+  growing.clear();
+}
+
+/** Copy a text. @param {HTMLButtonElement} [button] says so for a moment @param {string} [said] instead of its words */
 export async function copy(text, button, said) {
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copyWithoutClipboard(text);
+  if (!button) return;
   const words = button.textContent;
   if (words === said) return;
   button.textContent = said;

@@ -1,10 +1,11 @@
 /** The drawer that shows every frame, either way. */
 
-import { atEnd, byId, copy, download, make } from "./dom.js";
+import { byId, copy, download, isAtEnd, make } from "./dom.js";
 import { t } from "./i18n.js";
 
 const MOST_KEPT = 5000;
 const MOST_SHOWN = 300;
+const MOST_AT_ONCE = 10;
 
 /** @typedef {{at_ms: number, direction: "in" | "out", frame: any, size: number}} Entry */
 
@@ -12,6 +13,9 @@ export class Frames {
   /** @type {Entry[]} */
   #entries = [];
   #begun = 0;
+  /** What is not shown yet. @type {Entry[]} */
+  #fresh = [];
+  #is_planned = false;
   #drawer = byId("drawer");
   #list = byId("frames");
   #filter = byId("filter");
@@ -36,8 +40,9 @@ export class Frames {
     const entry = { at_ms: Math.round(now - this.#begun), direction, frame: shown, size };
     this.#entries.push(entry);
     if (this.#entries.length > MOST_KEPT) this.#entries.shift();
-    byId("frame-count").textContent = this.#entries.length;
-    if (!this.#drawer.hidden && this.#fits(entry)) this.#append(entry);
+    this.#fresh.push(entry);
+    if (this.#fresh.length > MOST_SHOWN) this.#fresh.shift();
+    this.#plan();
   }
 
   #open(is_open) {
@@ -68,17 +73,33 @@ export class Frames {
   }
 
   #showAll() {
+    this.#fresh = [];
     this.#list.replaceChildren();
     this.#fitting().slice(-MOST_SHOWN).forEach((entry) => this.#list.append(row(entry)));
     this.#list.scrollTop = this.#list.scrollHeight;
     this.#count();
   }
 
-  #append(entry) {
-    atEnd(this.#list, () => {
-      this.#list.append(row(entry));
-      if (this.#list.childElementCount > MOST_SHOWN) this.#list.firstChild.remove();
+  /** Some for each frame of the browser, however many came. */
+  #plan() {
+    if (this.#is_planned) return;
+    this.#is_planned = true;
+    requestAnimationFrame(() => {
+      this.#is_planned = false;
+      this.#showFresh();
+      if (this.#fresh.length) this.#plan();
     });
+  }
+
+  #showFresh() {
+    byId("frame-count").textContent = this.#entries.length;
+    if (this.#drawer.hidden) this.#fresh = [];
+    const fresh = this.#fresh.splice(0, MOST_AT_ONCE);
+    if (!fresh.length) return;
+    const was_at_end = isAtEnd(this.#list);
+    this.#list.append(...fresh.filter((entry) => this.#fits(entry)).map(row));
+    while (this.#list.childElementCount > MOST_SHOWN) this.#list.firstChild.remove();
+    if (was_at_end) this.#list.scrollTop = this.#list.scrollHeight;
     this.#count();
   }
 

@@ -1,18 +1,24 @@
 /** Three ways to say something: by voice, word by word, and from a recording. */
 
 import { byId } from "./dom.js";
+import { Hearing } from "./hearing.js";
 import { t } from "./i18n.js";
-import { webSpeech } from "./recognisers.js";
 
 /** @typedef {import("./client.js").Chunk} Chunk */
 
 const WORD_MS = 110;
+const QUIET_DB = 60;
 
-/** Listens with the browser's own recogniser until it is told to stop. */
+/** Listens with the browser's recogniser, or with one's own, until it is told to stop. */
 export class Microphone {
   #say;
   #recognition;
+  #chunksOf = () => [];
+  #chunksFrom;
   #is_on = false;
+  /** @type {import("./ears.js").Ears | undefined} */
+  #ears;
+  #hearing = new Hearing(() => this.#offer());
   #button = byId("mic");
   #language = byId("speech-language");
 
@@ -22,51 +28,109 @@ export class Microphone {
     const Recognition = globalThis.SpeechRecognition ?? globalThis.webkitSpeechRecognition;
     const fitting = [...this.#language.options].find(({ value }) => navigator.language.startsWith(value.slice(0, 2)));
     if (fitting) this.#language.value = fitting.value;
-    if (!Recognition) {
-      this.#button.disabled = true;
-      byId("mic-hint").textContent = t("mic_missing");
-      byId("mic-hint").classList.add("important");
-      return;
-    }
-    byId("mic-hint").textContent = t("mic_hint");
-    this.#recognition = new Recognition();
-    this.#recognition.continuous = true;
-    this.#recognition.interimResults = true;
-    this.#recognition.onerror = ({ error }) => this.#failed(error);
-    // Browsers end a recognition by themselves after a silence.
-    this.#recognition.onend = () => this.#is_on && this.#listen();
+    if (Recognition) this.#prepare(new Recognition());
     this.#button.onclick = () => (this.#is_on ? this.#stop() : this.#start());
-    this.#language.onchange = () => this.#recognition.stop();
+    this.#language.onchange = () => (this.#ears ? this.#offer() : this.#recognition?.stop());
+    this.#offer();
   }
 
-  #start() {
-    byId("mic-hint").textContent = t("mic_hint");
-    byId("mic-hint").classList.remove("important");
+  #prepare(recognition) {
+    this.#recognition = recognition;
+    recognition.continuous = true;
+    recognition.interimResults = true;
+    recognition.onerror = ({ error }) => this.#failed(error);
+    recognition.onresult = (event) => this.#hear(event);
+    recognition.onend = () => {
+      this.#hear({ type: "end" });
+      // Browsers end a recognition by themselves after a silence.
+      if (this.#is_on && !this.#ears) this.#listen();
+    };
+  }
+
+  /** What is chosen is there to be used; what has been in use until now is not. */
+  #offer() {
+    if (this.#is_on) this.#stop();
+    const { kind, problem, url } = this.#hearing;
+    const can_be_used = kind ? !problem : this.#recognition;
+    this.#button.disabled = byId("welcome-mic").hidden = !can_be_used;
+    if (kind) this.#hint(problem || t("ears.listening", { host: url.host }), problem);
+    else this.#hint(t(can_be_used ? "mic_hint" : "mic_missing"), !can_be_used);
+  }
+
+  #hint(words, is_important = false) {
+    byId("mic-hint").textContent = words;
+    byId("mic-hint").classList.toggle("important", Boolean(is_important));
+  }
+
+  async #start() {
+    if (this.#hearing.kind) return this.#open();
+    // The mappers of all recognisers are a tenth of the page: only who speaks needs them.
+    const { webSpeech } = await import("./recognisers.js");
+    this.#chunksFrom = () => webSpeech(this.#recognition);
+    this.#hint(t("mic_hint"));
     this.#show(true);
     this.#listen();
   }
 
+  async #open() {
+    if (!navigator.mediaDevices) return this.#hint(t("ears.insecure"), true);
+    this.#show(true);
+    const { kind, url, device } = this.#hearing;
+    const { Ears } = await import("./ears.js");
+    if (!this.#is_on) return;
+    const tell = (state, ms, why) => {
+      if (this.#ears !== ears) return;
+      if (state === "gone") return this.#failed("audio-capture");
+      const key = state === "lost" && why ? "refuses" : state;
+      this.#hint(t(`ears.${key}`, { host: url.host, seconds: ms / 1000, why }), state === "lost" || state === "complains");
+    };
+    const ears = new Ears({ kind, url, language: this.#language.value.slice(0, 2), say: this.#say, tell, level: (db) => this.#ears === ears && this.#meter(db) });
+    this.#ears = ears;
+    try {
+      await ears.start(device);
+      await this.#hearing.showDevices();
+    } catch ({ name }) {
+      if (this.#ears === ears) this.#failed(name === "NotAllowedError" ? "not-allowed" : "audio-capture");
+    }
+  }
+
   #listen() {
     this.#recognition.lang = this.#language.value;
-    const chunksOf = webSpeech(this.#recognition);
-    this.#recognition.onresult = (event) => chunksOf(event).forEach(this.#say);
+    this.#chunksOf = this.#chunksFrom();
     this.#recognition.start();
+  }
+
+  #hear(event) {
+    this.#chunksOf(event).forEach(this.#say);
   }
 
   #stop() {
     this.#show(false);
-    this.#recognition.stop();
+    if (!this.#ears) return this.#recognition?.stop();
+    this.#ears.stop();
+    this.#ears = undefined;
+    this.#offer();
   }
 
   #failed(error) {
     if (error === "no-speech" || error === "aborted") return;
     this.#show(false);
-    byId("mic-hint").textContent = t(`mic.${error}`);
-    byId("mic-hint").classList.add("important");
+    this.#ears = undefined;
+    this.#hint(t(`mic.${error}`), true);
+  }
+
+  /** What is louder than a whisper is seen. @param {number} db */
+  #meter(db) {
+    const level = Math.min(1, Math.max(0, 1 + db / QUIET_DB));
+    byId("level").hidden = false;
+    byId("level").value = level;
+    this.#button.style.setProperty("--level", level.toFixed(2));
   }
 
   #show(is_on) {
     this.#is_on = is_on;
+    byId("level").hidden = true;
+    this.#button.style.removeProperty("--level");
     this.#button.setAttribute("aria-pressed", String(is_on));
     this.#button.setAttribute("aria-label", t(is_on ? "mic_on" : "mic_off"));
   }
@@ -90,12 +154,41 @@ export function wordByWord(text) {
   ];
 }
 
+const CUE = /^(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3}) +--> +(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})/;
+const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&nbsp;": " ", "&lrm;": "\u200e", "&rlm;": "\u200f" };
+
+const milliseconds = ([hours = 0, minutes, seconds, rest]) => ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000 + Number(rest);
+
+/** Subtitles, SubRip or WebVTT: each cue is heard word by word in its time, and final at its end. */
+function readSubtitles(file) {
+  const steps = file.split(/\n\s*\n/).flatMap((block) => {
+    const lines = block.split("\n").map((line) => line.trim());
+    const at = lines.findIndex((line) => CUE.test(line));
+    if (at < 0) return []; // a header, a style or a note
+    const [, ...times] = lines[at].match(CUE);
+    const [begin, end] = [milliseconds(times.slice(0, 4)), milliseconds(times.slice(4))];
+    const marked = lines.slice(at + 1).join(" ");
+    const [, speaker] = marked.match(/<v(?:\.[^ >]*)? ([^>]+)>/) ?? [];
+    const text = marked.replace(/<[^>]*>|\{\\[^}]*\}/g, "").replace(/&\w+;/g, (each) => ENTITIES[each] ?? each).trim();
+    if (!text) return [];
+    const pieces = growing(text);
+    const who = speaker && { speaker: speaker.trim() };
+    return [
+      ...pieces.map((piece, i) => ({ at_ms: begin + ((end - begin) * i) / pieces.length, chunk: { text: piece, is_final: false, ...who } })),
+      { at_ms: end, chunk: { text, is_final: true, end_ms: end, ...who } },
+    ];
+  });
+  return steps.sort((one, other) => one.at_ms - other.at_ms);
+}
+
 /**
- * Read a recording: JSON lines with times, a file of frames, or plain text with one final a line.
+ * Read a recording: JSON lines with times, a file of frames, subtitles, or plain text with one final a line.
  * Throws a `RangeError` whose message is the number of the line that is not understood.
  * @param {string} file @returns {{at_ms: number, chunk: Chunk}[]}
  */
 export function readRecording(file) {
+  file = file.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n");
+  if (/^WEBVTT(?:\s|$)/.test(file) || file.split("\n", 3).some((line) => CUE.test(line.trim()))) return readSubtitles(file);
   const lines = file.split("\n").map((line, i) => ({ line: line.trim(), number: i + 1 }));
   const said = lines.filter(({ line }) => line);
   if (!said[0]?.line.startsWith("{")) {

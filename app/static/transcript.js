@@ -1,11 +1,12 @@
 /** The transcript: what was said, what became of it, and why. */
 
 import { atEnd, byId, make } from "./dom.js";
+import { coded, codesOf, lookedUp, sentence, sign } from "./explain.js";
 import { duration, knows, t } from "./i18n.js";
 
 const MOST_LINES = 500;
 
-/** @typedef {{element: HTMLElement, text: string, at: number, is_asked: boolean}} Line */
+/** @typedef {{element: HTMLElement, text: string, at: number, is_asked: boolean, is_acked: boolean}} Line */
 
 export class Transcript {
   #scroller = byId("heard");
@@ -18,16 +19,47 @@ export class Transcript {
   #partials = new Map();
   /** @type {Line | undefined} */
   #judged;
+  #said = 0;
 
   /** A chunk went out. */
   sent(chunk) {
+    this.#take(chunk, false);
+  }
+
+  /** A chunk stays here until there is a connection. */
+  held(chunk) {
+    this.#take(chunk, true);
+  }
+
+  /** The connection is gone: nobody knows whether the newest lines have arrived. */
+  hold() {
+    for (const line of this.#lines) if (!line.is_acked && !line.element.dataset.kind) this.#hold(line, true);
+  }
+
+  #take(chunk, is_held) {
     byId("lines-empty").hidden = true;
-    atEnd(this.#scroller, () => (chunk.is_final ? this.#final(chunk) : this.#partial(chunk)));
+    byId("legend").hidden = false;
+    atEnd(this.#scroller, () => {
+      if (!chunk.is_final) return this.#partial(chunk, is_held);
+      const line = this.#final(chunk);
+      if (line) this.#hold(line, is_held);
+    });
   }
 
   /** A chunk was received by the service: what it says next is about this one. */
   acked(id) {
-    this.#judged = this.#known.get(id) ?? this.#judged;
+    const line = this.#known.get(id);
+    this.#judged = line ?? this.#judged;
+    if (!line) return;
+    line.is_acked = true;
+    this.#hold(line, false);
+  }
+
+  /** A chunk was refused by the service. @returns {boolean} whether it is one of these */
+  refused(id, code, message) {
+    const line = this.#known.get(id);
+    if (line) this.#explain(line, "given_up", lookedUp(sentence(code, message), code, "messages"));
+    return Boolean(line);
   }
 
   /** A final that the client gives up: nobody knows whether it was heard. */
@@ -35,28 +67,51 @@ export class Transcript {
     byId("lines-empty").hidden = true;
     atEnd(this.#scroller, () => {
       const line = this.#final(chunk);
-      if (line) this.#explain(line, "given_up", t("reason.given_up"));
+      if (!line) return;
+      this.#hold(line, false);
+      this.#explain(line, "given_up", t("reason.given_up"));
     });
   }
 
-  /** Say what became of the last line. */
+  /** Say what became of the last line. @returns {Line | undefined} that line */
   status(frame) {
-    atEnd(this.#scroller, () => this.#status(frame));
+    return atEnd(this.#scroller, () => this.#status(frame));
   }
 
   #status(frame) {
     if (frame.reason === "stale_partial") this.#settle();
-    const line = this.#judged;
-    if (!line || line.is_asked) return;
-    const reason = frame.reason === "answer_in_progress" && !frame.question ? "ignored" : frame.reason;
-    if (!knows(`reason.${reason}`)) return;
-    const wait = duration(frame.verdict?.wait_ms);
-    this.#explain(line, reason, t(`reason.${reason}`, { wait }), frame.verdict);
+    let line = this.#judged;
+    let { reason } = frame;
+    if (reason === "answer_in_progress" && !frame.question) reason = "ignored";
+    if (frame.stage === "paused" && frame.question) {
+      // It is about what was heard before the pause.
+      reason = "waits_for_resume";
+      line = this.#lines.findLast(({ element }) => element.dataset.kind === "may_continue") ?? line;
+    }
+    if (!line || line.is_asked) return undefined;
+    if (!knows(`reason.${reason}`)) return line;
+    const { verdict } = frame;
+    const words = t(`reason.${reason}`, { wait: duration(verdict?.wait_ms) });
+    if (!verdict) this.#explain(line, reason, words);
+    else if (reason === "not_a_question")
+      this.#explain(line, reason, coded(t("because", { words, sign: sign(verdict, line.text) }), codesOf(verdict)));
+    else this.#explain(line, reason, coded(words, codesOf(verdict)));
+    return line;
+  }
+
+  /** These will not be asked. @param {Line[]} lines @param {string} why */
+  drop(lines, why) {
+    for (const line of lines) if (!line.is_asked) this.#explain(line, "dropped", t("because", { words: t("not_asked"), sign: why }));
+  }
+
+  /** What waited for more is not waited for any longer. @param {string} why */
+  dropWaits(why) {
+    this.drop(this.#lines.filter(({ element }) => element.dataset.kind === "may_continue"), why);
   }
 
   /**
    * Mark what became this question.
-   * @returns {number | undefined} when its last words went out, as `performance.now()`
+   * @returns {Line | undefined} with its last words
    */
   asked(frame) {
     return atEnd(this.#scroller, () => this.#asked(frame));
@@ -66,31 +121,35 @@ export class Transcript {
     if (frame.reason === "stale_partial") this.#settle();
     const question = plain(frame.question ?? "");
     if (!question) return undefined;
-    let heard;
+    let last;
     for (const line of this.#lines.filter((each) => !each.is_asked).reverse()) {
       const text = plain(line.text);
       if (!text || !(question.includes(text) || text.includes(question))) continue;
       line.is_asked = true;
-      this.#mark(line, question, heard === undefined ? "" : "before");
-      if (heard === undefined) this.#explain(line, "asked", t("reason.asked"), frame.verdict, frame.query_id);
-      heard ??= line.at;
+      this.#mark(line, question, last === undefined ? "" : "before");
+      const link = make("a", { href: `#${cardId(frame.query_id)}` }, t("reason.asked"));
+      if (last === undefined) this.#explain(line, "asked", link);
+      last ??= line;
     }
-    return heard;
+    return last;
   }
 
-  /** What was said so far is forgotten by the service. */
+  /** What was said so far is forgotten by the service; what has not arrived yet is said after that. */
   divide(words) {
     this.#partials.forEach(({ element }) => element.remove());
     this.#partials.clear();
-    this.#lines.forEach((line) => (line.is_asked = true));
-    this.#known.clear();
+    const goes_on = this.#lines.filter((line) => !line.is_asked && !line.is_acked && !line.element.dataset.kind);
+    for (const line of this.#lines) line.is_asked = !goes_on.includes(line);
+    for (const [key, line] of this.#known) if (line.is_asked) this.#known.delete(key);
     this.#judged = undefined;
-    if (this.#lines.length) atEnd(this.#scroller, () => this.#list.append(make("li", { class: "divider" }, words)));
+    if (!this.#lines.length) return;
+    const divider = make("li", { class: "divider" }, words);
+    atEnd(this.#scroller, () => this.#list.append(divider, ...goes_on.map(({ element }) => element)));
   }
 
-  #partial({ text, speaker = "" }) {
+  #partial({ text, speaker = "" }, is_held) {
     const { element } = this.#partials.get(speaker) ?? { element: make("li", {}, make("p", { class: "said", dir: "auto" })) };
-    element.className = "line partial";
+    element.className = is_held ? "line partial held" : "line partial";
     this.#partials.set(speaker, { element, text });
     element.firstChild.replaceChildren(...nameOf(speaker), text);
     this.#list.append(element);
@@ -108,12 +167,13 @@ export class Transcript {
     if (!text.trim()) return undefined;
     const segment = segment_id === undefined ? undefined : `segment ${segment_id}`;
     // What a lost connection has swallowed is sent again, with the id that it had.
-    let line = this.#known.get(segment) ?? this.#known.get(id);
+    let line = this.#known.get(id) ?? this.#known.get(segment);
     if (!line) {
       const said = make("p", { class: "said", dir: "auto" });
-      line = { element: make("li", { class: "line" }, said, make("p", { class: "why" })), is_asked: false };
+      line = { element: make("li", { class: "line" }, said, make("p", { class: "why" })), is_asked: false, is_acked: false };
       this.#list.append(line.element);
       this.#lines.push(line);
+      byId("line-count").textContent = ++this.#said;
       this.#trim();
     }
     Object.assign(line, { text, at: performance.now() });
@@ -121,6 +181,12 @@ export class Transcript {
     if (segment) this.#known.set(segment, line);
     if (id) this.#known.set(id, line);
     return line;
+  }
+
+  #hold(line, is_held) {
+    if (line.is_asked || line.element.classList.contains("held") === is_held) return;
+    line.element.classList.toggle("held", is_held);
+    line.element.lastChild.textContent = is_held ? t("held") : "";
   }
 
   #trim() {
@@ -139,22 +205,14 @@ export class Transcript {
     words.replaceChildren(line.text.slice(0, start), make("mark", { class: kind }, question), line.text.slice(end));
   }
 
-  #explain(line, kind, words, verdict, query_id) {
-    const why = line.element.lastChild;
+  #explain(line, kind, ...words) {
     line.element.dataset.kind = kind;
-    why.replaceChildren(
-      query_id ? make("a", { href: `#${cardId(query_id)}` }, words) : words,
-      ...(verdict ? [" · ", describe(verdict)] : []),
-    );
+    line.element.lastChild.replaceChildren(...words);
   }
 }
 
 /** @param {string} query_id */
 export const cardId = (query_id) => `question-${query_id.replace(/[^\w-]/g, "_")}`;
-
-/** "wh_front · 90 % sure · en" */
-export const describe = (verdict) =>
-  [verdict.reason, t("sure", { percent: Math.round(verdict.confidence * 100) }), verdict.language].join(" · ");
 
 const plain = (text) => text.trim().replace(/\s+/g, " ");
 

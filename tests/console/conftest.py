@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocketRoute, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    WebSocketRoute,
+    async_playwright,
+    expect,
+)
 
 from tests.client import PATIENCE
 from tests.conftest import Serve, starting
-from tests.service import ROOT
+from tests.service import ROOT, Service
 from tests.standin.dify import StandInDify
 
 STATIC = ROOT / "app" / "static"
@@ -29,6 +40,17 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# Only the browser's own recogniser is a fake.
+RECOGNISER = """
+globalThis.SpeechRecognition = class {
+  start() { globalThis.recogniser = this; this.is_started = true; }
+  stop() { this.is_started = false; this.onend(); }
+};
+globalThis.hear = (transcript, isFinal, confidence = isFinal ? 0.9 : 0) => recogniser.onresult({
+  resultIndex: 0, results: [Object.assign([{ transcript, confidence }], { isFinal })],
+});
+"""
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -49,29 +71,36 @@ async def start(dify: StandInDify) -> AsyncIterator[Serve]:
 
 
 @asynccontextmanager
-async def launched() -> AsyncIterator[Browser]:
+async def launched(*more: str) -> AsyncIterator[Browser]:
     """Debian's chromium; `FileNotFoundError` where there is none."""
     # The shell has no window to draw, which saves more than half of the time.
     command = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if command is None:
         raise FileNotFoundError("chromium is not installed: apt-get install chromium-headless-shell")
     # Its sandbox does not work for root, as whom containers run.
-    options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    options = [*OPTIONS, *more, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=command, args=options)
         yield browser
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def browser() -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def needed(*more: str) -> AsyncIterator[Browser]:
+    """What is `launched`; where there is no browser the test is skipped, or fails if there has to be one."""
     try:
-        async with launched() as browser:
+        async with launched(*more) as browser:
             yield browser
     except FileNotFoundError as missing:
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail(f"{missing}, and REQUIRE_BROWSER=1")
         pytest.skip(str(missing))
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with needed() as browser:
+        yield browser
 
 
 USUAL: dict[str, Any] = {"locale": "en-US", "viewport": {"width": 1440, "height": 900}}
@@ -146,3 +175,54 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
         yield open_page
         for watched in opened:
             watched.assert_harmless()
+
+
+OpenConsole = Callable[..., Awaitable[Page]]
+
+
+@fixture
+async def service(start: Serve) -> Service:
+    return await start(dify_max_retries=0)
+
+
+@fixture
+async def open_console(service: Service, open_page: OpenPage) -> OpenConsole:
+    async def open_console(**options: Any) -> Page:
+        page = (await open_page(service.http_url, **options)).page
+        await expect(page.locator("body")).to_have_attribute("data-state", "open")
+        return page
+
+    return open_console
+
+
+@fixture
+async def page(open_console: OpenConsole) -> Page:
+    return await open_console()
+
+
+async def say(page: Page, text: str) -> None:
+    await page.locator("#say").fill(text)
+    await page.locator("#say").press("Enter")
+
+
+def card(page: Page, question: str) -> Locator:
+    return page.get_by_role("article").filter(has=page.get_by_role("heading", name=question))
+
+
+async def control(page: Page, name: str) -> None:
+    await page.get_by_role("group", name="Session controls").get_by_role("button", name=name).click()
+
+
+def play_frames(tell_more: Callable[[Callable[..., None]], None]) -> Callable[[WebSocketRoute], None]:
+    """A service that greets, and then says these frames."""
+
+    def play(socket: WebSocketRoute) -> None:
+        seq = count(1)
+
+        def tell(type: str, **fields: Any) -> None:
+            socket.send(json.dumps({"type": type, "session_id": "s", "seq": next(seq), **fields}))
+
+        tell("ack", message="connected", protocol="1")
+        tell_more(tell)
+
+    return play

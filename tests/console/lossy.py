@@ -14,10 +14,14 @@ class LossyNetwork:
     """Passes bytes on to the service while it is up; `url` is what the browser opens."""
 
     def __init__(self, service: Service) -> None:
-        self._port = urlsplit(service.http_url).port
+        self.lead_to(service)
         self._open: set[asyncio.StreamWriter] = set()
         self._is_up = True
         self.url = ""
+
+    def lead_to(self, service: Service) -> None:
+        """Whoever comes from now on."""
+        self._port = urlsplit(service.http_url).port
 
     def go_down(self) -> None:
         """Lose every connection without a goodbye; whoever comes meanwhile is lost, too."""

@@ -1,7 +1,7 @@
-"""Takes the picture of the README: `python -m tests.console.screenshot [FOLDER]`, the console in mid-answer.
+"""Takes the pictures of the README: `python -m tests.console.screenshot [FOLDER]`, the console in mid-answer.
 
 All in it is real: the service answers from docs/, and only the last frames of its last answer are held back on their
-way to the page. With a folder, the console is also taken for a look: on a phone and at a desk, light and dark.
+way to the page. With a folder, the console is also taken for a look: in every size, light and dark, in both languages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,50 +18,76 @@ from playwright.async_api import Browser, Page, ViewportSize, WebSocketRoute, ex
 from tests.console.conftest import launched
 from tests.service import ROOT, Service, make_settings, serve
 
-PICTURE = ROOT / "docs" / "console.png"
-SIZES = {"phone": ViewportSize(width=390, height=844), "desk": ViewportSize(width=1440, height=900)}
+PICTURES = {"en-US": ROOT / "docs" / "console.png", "zh-CN": ROOT / "docs" / "console-zh.png"}
+# The last ones are a phone with its keyboard up, a phone on its side, and a page at 400 %.
+SIZES = [(1440, 900), (1024, 768), (768, 1024), (390, 844), (390, 500), (844, 390), (360, 225)]
 Scheme = Literal["light", "dark"]
-TALK = ["Good morning everybody.", "Which languages does it understand?", "What happens when Dify is slow?"]
+TALKS = {
+    "en-US": [
+        "Good morning everybody.",
+        "How do I pause?",
+        "We would like to use it in our weekly meeting.",
+        "Which languages does it understand?",
+        "Why was my sentence not asked?",
+        "What happens when Dify is slow?",
+    ],
+    "zh-CN": [
+        "大家早上好。",
+        "怎么暂停？",
+        "我们想在每周的会议上用它。",
+        "它听得懂哪些语言？",
+        "这个服务是做什么的？",
+        "Dify 很慢的时候会怎么样？",
+    ],
+}
 # How much of the last answer is seen, in frames; short frames, so that it breaks off within a sentence.
-SEEN_FRAMES, FRAME_CHARS = 3, 40
+SEEN_FRAMES = {"en-US": 6, "zh-CN": 3}
+FRAME_CHARS = 40
+
+
+LAST = {talk[-1]: locale for locale, talk in TALKS.items()}
 
 
 def hold_back(socket: WebSocketRoute) -> None:
     """Let the page and the service talk, but for the end of the answer to the last question."""
     server = socket.connect_to_server()
-    last = ""
+    last, seen = "", 0
 
     def pass_on(message: str | bytes) -> None:
-        nonlocal last
+        nonlocal last, seen
         frame = json.loads(message)
-        if frame.get("question") == TALK[-1]:
-            last = frame["query_id"]
-        is_end = frame.get("stream_index", 0) >= SEEN_FRAMES or frame.get("stage") == "idle"
-        if not (is_end and frame["query_id"] == last):
+        if frame.get("question") in LAST:
+            last, seen = frame["query_id"], SEEN_FRAMES[LAST[frame["question"]]]
+        is_end = frame.get("stream_index", 0) >= seen or frame.get("stage") == "idle"
+        if not (last and is_end and frame["query_id"] == last):
             socket.send(message)
 
     server.on_message(pass_on)
 
 
-async def in_mid_answer(page: Page, service: Service) -> None:
+async def in_mid_answer(page: Page, service: Service, talk: list[str]) -> None:
     """Open the console and talk, until the last answer is half there."""
     await page.context.route_web_socket("**/ws/realtime-asr*", hold_back)
     await page.goto(service.http_url)
     await expect(page.locator("body")).to_have_attribute("data-state", "open")
-    for text in TALK:
+    for text in talk:
         answered = await page.locator(".card.answered").count()
         await page.locator("#say").fill(text)
         await page.locator("#say").press("Enter")
         await expect(page.locator(".line .why").last).not_to_be_empty()
-        if text.endswith("?") and text != TALK[-1]:
+        if text not in LAST and text.endswith(("?", "？")):
             await expect(page.locator(".card.answered")).to_have_count(answered + 1)
     await expect(page.locator(".card.running .answer")).not_to_be_empty()
+    await page.wait_for_timeout(500)  # for what else is not held back
 
 
-async def take(browser: Browser, service: Service, size: ViewportSize, scheme: Scheme, path: Path) -> None:
-    context = await browser.new_context(locale="en-US", viewport=size, color_scheme=scheme)
+async def take(
+    browser: Browser, service: Service, path: Path, locale: str, width: int, height: int, scheme: Scheme = "light"
+) -> None:
+    size = ViewportSize(width=width, height=height)
+    context = await browser.new_context(locale=locale, viewport=size, color_scheme=scheme)
     page = await context.new_page()
-    await in_mid_answer(page, service)
+    await in_mid_answer(page, service, TALKS[locale])
     await page.screenshot(path=path, animations="disabled")
     await context.close()
 
@@ -68,12 +95,13 @@ async def take(browser: Browser, service: Service, size: ViewportSize, scheme: S
 async def main(folder: Path | None) -> None:
     settings = make_settings(rag_provider="local", knowledge_dir=ROOT / "docs", answer_chunk_chars=FRAME_CHARS)
     async with serve(settings) as service, launched() as browser:
-        await take(browser, service, SIZES["desk"], "light", PICTURE)
+        for locale, path in PICTURES.items():
+            await take(browser, service, path, locale, 1280, 660)
         if folder is None:
             return
-        for name, size in SIZES.items():
-            for scheme in get_args(Scheme):
-                await take(browser, service, size, scheme, folder / f"{name}-{scheme}.png")
+        for locale, scheme, (width, height) in product(PICTURES, get_args(Scheme), SIZES):
+            path = folder / f"{width}x{height}-{scheme}-{locale}.png"
+            await take(browser, service, path, locale, width, height, scheme)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""The reference client and the mappers in a real browser, against a service that does what the test says."""
+"""The reference client in a real browser, against a service that does what the test says."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from playwright.async_api import Page, expect
 
-from app.models import messages
 from tests.client import PATIENCE
 from tests.conftest import Serve
 from tests.console.conftest import STATIC, OpenPage, fixture
@@ -23,6 +21,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, p
 
 Frame = dict[str, Any]
 Act = Callable[[web.WebSocketResponse], Awaitable[None]]
+CLOSE_1013 = b"\x88\x02" + (1013).to_bytes(2)
+"""The frame alone: the TCP connection stays."""
 CONNECTED = {"type": "ack", "session_id": "s", "seq": 1, "message": "connected", "protocol": "1"}
 
 
@@ -34,14 +34,16 @@ class Scripted:
         self.queries: list[dict[str, str]] = []
         self.offered: list[list[str]] = []
         self.received: asyncio.Queue[Frame] = asyncio.Queue()
+        self.transport: asyncio.Transport | None = None
         self.url = ""
         self.html = "<!doctype html><title>blank</title>"
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         self.queries.append(dict(request.query))
         self.offered.append([word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")])
-        socket = web.WebSocketResponse(protocols=["realtime-rag.v1"])
+        socket = web.WebSocketResponse(protocols=["realtime-rag.v1"], autoclose=False)
         await socket.prepare(request)
+        self.transport = request.transport
         if self.acts:
             await self.acts.popleft()(socket)
         else:
@@ -191,6 +193,32 @@ def hears(scripted: Scripted, count: int, *, then: Act) -> Act:
         await then(socket)
 
     return act
+
+
+async def test_what_is_said_while_the_connection_closes_is_held_for_the_next(scripted: Scripted, begin: Begin) -> None:
+    is_closing, is_said = asyncio.Event(), asyncio.Event()
+
+    async def close_slowly(socket: web.WebSocketResponse) -> None:
+        await socket.send_json({**CONNECTED, "resume_token": "t1"})
+        assert scripted.transport is not None
+        scripted.transport.write(CLOSE_1013)
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        is_closing.set()
+        await is_said.wait()
+        scripted.transport.abort()
+
+    scripted.acts += [close_slowly, says(RESUMED)]
+    page = await begin()
+    async with asyncio.timeout(PATIENCE):
+        await is_closing.wait()
+    held = await page.evaluate(
+        """() => new Promise((resolve) => {
+          rag.addEventListener("held", ({ detail }) => resolve(detail.message));
+          rag.control("pause");
+        })"""
+    )
+    is_said.set()
+    assert await scripted.next() == held == {"type": "control", "action": "pause", "id": held["id"]}
 
 
 async def test_every_message_has_an_id_of_its_own(scripted: Scripted, begin: Begin) -> None:
@@ -643,11 +671,13 @@ async def test_the_waits_grow_and_differ(begin: Begin) -> None:
     assert waits == [each // 2 if i % 2 == 0 else each for i, each in enumerate(longest)]
 
 
-async def test_the_page_of_the_docs_works(scripted: Scripted, start: Serve, open_page: OpenPage) -> None:
+async def test_the_page_of_the_docs_works(
+    scripted: Scripted, start: Serve, open_page: OpenPage, from_docs: dict[str, Any]
+) -> None:
     (page_of_docs,) = blocks("html")
     assert len(page_of_docs.splitlines()) <= 10
     assert "ws://127.0.0.1:8000/ws/realtime-asr" in page_of_docs
-    service = await start(rag_provider="local", knowledge_dir=DOCS)
+    service = await start(**from_docs)
     scripted.html = page_of_docs.replace("ws://127.0.0.1:8000/ws/realtime-asr", service.ws_url)
     watched = await open_page(f"http://{scripted.url}/")
     await watched.page.get_by_placeholder("Ask something").fill("How do I set the Dify key?")
@@ -689,410 +719,3 @@ async def test_the_lines_of_the_protocol_open_and_close_a_socket(scripted: Scrip
     )
     assert code == 1000
     assert scripted.offered == [["realtime-rag.v1", "bearer.a-token"]]
-
-
-# Mappers
-
-
-def web_speech(*results: tuple[str, bool, float], index: int = 0) -> Frame:
-    return {
-        "resultIndex": index,
-        "results": [{"0": {"transcript": text, "confidence": sure}, "isFinal": final} for text, final, sure in results],
-    }
-
-
-def deepgram(text: str, final: bool, speech_final: bool = False, words: str = "", **fields: Any) -> Frame:
-    said = [
-        {"word": word[:-1].lower(), "punctuated_word": word[:-1], "speaker": int(word[-1]), "end": end}
-        for end, word in enumerate(words.split(), 1)
-    ]
-    return {
-        "type": "Results",
-        "start": 1.5,
-        "duration": 1.0009,
-        "is_final": final,
-        "speech_final": speech_final,
-        "channel": {"alternatives": [{"transcript": text, "confidence": 0.75, "words": said, **fields}]},
-    }
-
-
-DEEPGRAM = {"is_final": True, "segment_id": "-1.5", "confidence": 0.75, "end_ms": 2501}
-LONG = {"low": 1, "high": 0, "unsigned": False}
-"""A large number, as libraries for protobuf show it."""
-
-
-def flux(event: str, text: str, **fields: Any) -> Frame:
-    return {"type": "TurnInfo", "event": event, "turn_index": 0, "transcript": text, **fields}
-
-
-def turn(text: str, end: bool, formatted: bool) -> Frame:
-    return {"type": "Turn", "turn_order": 3, "transcript": text, "end_of_turn": end, "turn_is_formatted": formatted}
-
-
-FLUSH = {"text": "", "is_final": True, "end_of_turn": True}
-MAPPED: list[tuple[str, list[Frame], list[Frame]]] = [
-    (
-        "webSpeech({ lang: 'en-GB' })",
-        [web_speech(("old", True, 0.9), ("how", False, 0), (" ", False, 0), index=1), web_speech(("how", True, 0.9))],
-        [
-            {"text": "how", "is_final": False, "end_of_turn": False, "segment_id": "-1", "language": "en-GB"},
-            {"text": "how", "is_final": True, "end_of_turn": True, "segment_id": "-0", "language": "en-GB"},
-        ],
-    ),
-    (  # Chrome on Android
-        "webSpeech()",
-        [web_speech(("how", True, 0))],
-        [{"text": "how", "is_final": True, "end_of_turn": False, "segment_id": "-0"}],
-    ),
-    (
-        "deepgram()",
-        [
-            {"type": "Metadata"},
-            {"type": "SpeechStarted", "channel": [0], "timestamp": 1.5},
-            deepgram("how long", True),
-            deepgram("is it", True, speech_final=True),
-            deepgram("", True),
-            deepgram("", True, speech_final=True),
-            {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 2.4},
-        ],
-        [
-            {
-                "text": text,
-                "is_final": True,
-                "end_of_turn": over,
-                "segment_id": "-1.5",
-                "confidence": 0.75,
-                "end_ms": 2501,
-            }
-            for text, over in [("how long", False), ("is it", True)]
-        ]
-        + [FLUSH, FLUSH],
-    ),
-    (  # Flux
-        "deepgram()",
-        [
-            {"type": "Connected"},
-            flux("StartOfTurn", "How"),
-            flux("Update", "How long", words=[{"word": "How", "confidence": 0.5}, {"word": "long", "confidence": 1}]),
-            flux("EagerEndOfTurn", "How long?", languages=["en"]),
-            flux("TurnResumed", "How long"),
-            flux("EndOfTurn", "How long is it?", audio_window_end=1.8),
-            flux("EndOfTurn", ""),
-        ],
-        [
-            {"text": "How", "is_final": False, "end_of_turn": False, "segment_id": "-t0"},
-            {"text": "How long", "is_final": False, "end_of_turn": False, "segment_id": "-t0", "confidence": 0.75},
-            {"text": "How long?", "is_final": False, "end_of_turn": True, "segment_id": "-t0", "language": "en"},
-            {"text": "How long", "is_final": False, "end_of_turn": False, "segment_id": "-t0"},
-            {"text": "How long is it?", "is_final": True, "end_of_turn": True, "segment_id": "-t0", "end_ms": 1800},
-        ],
-    ),
-    (  # two channels that begin at once
-        "deepgram()",
-        [
-            {**deepgram("how long is it", True), "channel_index": [0, 2]},
-            {**deepgram("where is it", True, speech_final=True), "channel_index": [1, 2]},
-            {**deepgram("", True, speech_final=True), "channel_index": [1, 2]},
-            {"type": "UtteranceEnd", "channel": [0, 2]},
-        ],
-        [
-            {**DEEPGRAM, "text": "how long is it", "end_of_turn": False, "segment_id": "-0-1.5", "speaker": "0"},
-            {**DEEPGRAM, "text": "where is it", "end_of_turn": True, "segment_id": "-1-1.5", "speaker": "1"},
-            {**FLUSH, "speaker": "1"},
-            {**FLUSH, "speaker": "0"},
-        ],
-    ),
-    (  # two speakers in one result, and one in the next
-        "deepgram()",
-        [
-            deepgram("How long? Two years.", True, words="How0 long?0 Two1 years.1"),
-            deepgram("Two years.", False, words="Two1 years.1", languages=["en"], confidence=0),
-            deepgram("", True, speech_final=True),
-            {"type": "UtteranceEnd", "channel": [0, 1]},
-        ],
-        [
-            {**DEEPGRAM, "text": "How long?", "end_of_turn": True, "speaker": "0", "end_ms": 2000},
-            {
-                **DEEPGRAM,
-                "text": "Two years.",
-                "end_of_turn": False,
-                "speaker": "1",
-                "segment_id": "-1.5-1",
-                "end_ms": 4000,
-            },
-            {
-                "text": "Two years.",
-                "is_final": False,
-                "end_of_turn": False,
-                "segment_id": "-1.5",
-                "speaker": "1",
-                "language": "en",
-                "end_ms": 2501,
-            },
-            {**FLUSH, "speaker": "1"},
-            {**FLUSH, "speaker": "1"},
-        ],
-    ),
-    (
-        "assemblyAi({ format_turns: true })",
-        [
-            {"type": "Begin", "id": "x"},
-            turn("", False, False),
-            turn("how long", True, False),
-            turn("How long?", True, True),
-        ],
-        [
-            {"text": "how long", "is_final": False, "end_of_turn": False, "segment_id": "-3"},
-            {"text": "How long?", "is_final": True, "end_of_turn": True, "segment_id": "-3"},
-        ],
-    ),
-    (
-        "assemblyAi()",
-        [turn("how long", True, False)],
-        [{"text": "how long", "is_final": True, "end_of_turn": True, "segment_id": "-3"}],
-    ),
-    (
-        "assemblyAi()",
-        [
-            turn("", False, False) | {"words": [{"text": "how"}, {"text": "lo", "word_is_final": False}]},
-            turn("How long", True, False)
-            | {"words": [{"text": "how", "end": 1520}], "speaker_label": "A", "language_code": "en"},
-        ],
-        [
-            {"text": "how lo", "is_final": False, "end_of_turn": False, "segment_id": "-3"},
-            {
-                "text": "How long",
-                "is_final": True,
-                "end_of_turn": True,
-                "segment_id": "-3",
-                "speaker": "A",
-                "language": "en",
-                "end_ms": 1520,
-            },
-        ],
-    ),
-    (
-        "google()",
-        [
-            {"speechEventType": "SPEECH_ACTIVITY_BEGIN"},
-            {"results": [{"alternatives": [{"transcript": "how"}], "stability": 0.9, "resultEndTime": "0.72s"}]},
-            {
-                "results": [
-                    {
-                        "alternatives": [{"transcript": "how long", "confidence": 0.5}],
-                        "is_final": True,
-                        "language_code": "en-us",
-                        "result_end_offset": {"seconds": "1", "nanos": 530000000},
-                    },
-                    {
-                        "alternatives": [{"transcript": " is", "confidence": 0}],
-                        "isFinal": True,
-                        "languageCode": "en-us",
-                    },
-                    {"alternatives": []},
-                ]
-            },
-        ],
-        [
-            {"text": "how", "is_final": False, "end_of_turn": False, "end_ms": 720},
-            {
-                "text": "how long",
-                "is_final": True,
-                "end_of_turn": True,
-                "confidence": 0.5,
-                "language": "en-us",
-                "end_ms": 1530,
-            },
-            {"text": " is", "is_final": True, "end_of_turn": True, "language": "en-us"},
-        ],
-    ),
-    (
-        "google()",
-        [
-            {
-                "results": [
-                    {"alternatives": [{"transcript": "how"}], "channel_tag": 1},
-                    {"alternatives": [{"transcript": "two"}], "channelTag": 2, "resultEndTime": {"seconds": LONG}},
-                ]
-            },
-            {
-                "results": [
-                    {"alternatives": [{"transcript": "how long"}], "stability": 0.9, "resultEndTime": None},
-                    {"alternatives": [{"transcript": " is it"}], "stability": 0.01, "resultEndTime": "1.2s"},
-                ]
-            },
-        ],
-        [
-            {"text": "how", "is_final": False, "end_of_turn": False, "speaker": "1"},
-            {"text": "two", "is_final": False, "end_of_turn": False, "speaker": "2"},
-            {"text": "how long is it", "is_final": False, "end_of_turn": False, "end_ms": 1200},
-        ],
-    ),
-    (
-        "azure()",
-        [
-            {"result": {"reason": 2, "text": "how", "offset": 10_000_000, "duration": 5_000_000, "resultId": "x"}},
-            {
-                "result": {
-                    "reason": 3,
-                    "text": "How?",
-                    "offset": 10_000_000,
-                    "duration": 7_000_000,
-                    "speakerId": "Guest-1",
-                }
-            },
-            {"result": {"reason": 0, "text": "", "offset": 30_000_000, "duration": 0}},
-            {"reason": 0, "errorDetails": "canceled"},
-            {"result": {"reason": 2, "text": "so", "offset": LONG, "language": "en-US", "speakerId": "Unknown"}},
-        ],
-        [
-            {"text": "how", "is_final": False, "end_of_turn": False, "segment_id": "-10000000", "end_ms": 1500},
-            {
-                "text": "How?",
-                "is_final": True,
-                "end_of_turn": True,
-                "segment_id": "-10000000",
-                "speaker": "Guest-1",
-                "end_ms": 1700,
-            },
-            {"text": "", "is_final": False},
-            {"text": "so", "is_final": False, "end_of_turn": False, "language": "en-US"},
-        ],
-    ),
-    (
-        "funAsr()",
-        [
-            {"mode": "2pass-online", "text": "这个", "wav_name": "m", "is_final": False},
-            {"mode": "2pass-online", "text": "水泵", "wav_name": "m", "is_final": False},
-            {"mode": "2pass-offline", "text": "这个水泵怎么重启？", "wav_name": "m", "is_final": False},
-            {"mode": "2pass-online", "text": "好", "wav_name": "m", "is_final": True},
-        ],
-        [
-            {"text": "这个", "is_final": False, "end_of_turn": False},
-            {"text": "这个水泵", "is_final": False, "end_of_turn": False},
-            {"text": "这个水泵怎么重启？", "is_final": True, "end_of_turn": True},
-            {"text": "好", "is_final": False, "end_of_turn": False},
-        ],
-    ),
-    (  # with one pass only
-        "funAsr()",
-        [
-            {"mode": "online", "text": "how ", "is_final": False},
-            {"mode": "online", "text": "long", "is_final": True},
-            {"mode": "online", "text": "is", "is_final": False},
-            {"mode": "offline", "text": "Is it?", "is_final": True},
-        ],
-        [
-            {"text": "how ", "is_final": False, "end_of_turn": False},
-            {"text": "how long", "is_final": True, "end_of_turn": True},
-            {"text": "is", "is_final": False, "end_of_turn": False},
-            {"text": "Is it?", "is_final": True, "end_of_turn": True},
-        ],
-    ),
-    (  # nothing of it at the second look; with names; of SenseVoice
-        "funAsr()",
-        [
-            {"mode": "2pass-online"},
-            {"mode": "2pass-online", "text": " the"},
-            {"mode": "2pass-offline", "text": ""},
-            {"mode": "2pass-offline"},
-            {"mode": "2pass-online", "text": "how long"},
-            {"mode": "2pass-offline", "text": "How long?", "spk_name": "anna"},
-            {
-                "mode": "2pass-offline",
-                "text": "<|en|><|NEUTRAL|><|Speech|><|withitn|>Two years.",
-                "spk_name": "unknown",
-            },
-            {"text": "ERROR. Real-time", "is_final": True},
-        ],
-        [
-            {"text": " the", "is_final": False, "end_of_turn": False},
-            {"text": "", "is_final": False},
-            {"text": "how long", "is_final": False, "end_of_turn": False},
-            {"text": "", "is_final": False},
-            {"text": "How long?", "is_final": True, "end_of_turn": True, "speaker": "anna"},
-            {"text": "Two years.", "is_final": True, "end_of_turn": True},
-        ],
-    ),
-    (
-        "vosk()",
-        [
-            {"partial": ""},
-            {"partial": "where is"},
-            {
-                "result": [
-                    {"conf": 1.0, "start": 0.1, "end": 0.5, "word": "where"},
-                    {"conf": 0.5, "start": 0.5, "end": 0.91, "word": "is"},
-                ],
-                "text": "where is",
-            },
-            {"text": ""},
-            {"alternatives": [{"confidence": 231.4, "text": "where", "result": [{"end": 1.0, "word": "where"}]}]},
-        ],
-        [
-            {"text": "where is", "is_final": False, "end_of_turn": False},
-            {"text": "where is", "is_final": True, "end_of_turn": True, "confidence": 0.75, "end_ms": 910},
-            {"text": "where", "is_final": True, "end_of_turn": True, "end_ms": 1000},
-        ],
-    ),
-]
-
-
-async def test_the_mappers_make_chunks_of_what_recognisers_say(scripted: Scripted, open_page: OpenPage) -> None:
-    page = (await open_page(f"http://{scripted.url}/")).page
-    prefixes = set()
-    for made_by, said, expected in MAPPED:
-        chunks = await page.evaluate(
-            f"""async (messages) => {{
-              const {{ {made_by.partition("(")[0]} }} = await import("/recognisers.js");
-              const chunksOf = {made_by};
-              return messages.flatMap((message) => chunksOf(message)).map((chunk) => JSON.stringify(chunk));
-            }}""",
-            said,
-        )
-        parsed = [
-            messages.AsrChunk.model_validate_json(chunk).model_dump(exclude_none=True, exclude={"type"})
-            for chunk in chunks
-        ]
-        for chunk in parsed:
-            if "segment_id" in chunk:
-                prefix, _, chunk["segment_id"] = chunk["segment_id"].partition("-")
-                chunk["segment_id"] = f"-{chunk['segment_id']}"
-                prefixes.add((prefix, made_by))
-        assert parsed == expected, made_by
-    # Each mapper has a prefix of its own.
-    assert len({prefix for prefix, _ in prefixes}) == len(prefixes)
-    assert {made_by.partition("(")[0] for _, made_by in prefixes} == {"webSpeech", "deepgram", "assemblyAi", "azure"}
-
-
-ODD = """async ({ made_by, said, odd }) => {
-  const makers = await import("/recognisers.js");
-  const chunksOf = new Function("makers", `with (makers) return ${made_by}`)(makers);
-  const chunks = [];
-  const hear = (message) => chunks.push(...chunksOf(message).map((chunk) => JSON.stringify(chunk)));
-  // Each message with each of its values gone, and with each odd value in its place.
-  const spoil = (whole, part) => {
-    for (const [name, value] of Object.entries(part)) {
-      for (const each of [...odd, undefined]) {
-        part[name] = each;
-        hear(whole);
-      }
-      part[name] = value;
-      if (value && typeof value === "object") spoil(whole, value);
-    }
-  };
-  for (const message of said) spoil(message, message);
-  for (const message of [...odd, undefined, "text"]) hear(message);
-  return chunks;
-}"""
-
-
-async def test_no_odd_field_breaks_a_mapper_or_makes_words(scripted: Scripted, open_page: OpenPage) -> None:
-    page = (await open_page(f"http://{scripted.url}/")).page
-    for made_by, said, _ in MAPPED:
-        odd: list[Any] = [None, {}, [], "", LONG, -1]
-        chunks = await page.evaluate(ODD, {"made_by": made_by, "said": said, "odd": odd})
-        for chunk in chunks:
-            messages.AsrChunk.model_validate_json(chunk)
-            assert None not in json.loads(chunk).values(), chunk
-            assert not re.search(r"undefined|null|NaN|\[object", chunk), chunk
