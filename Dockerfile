@@ -9,6 +9,8 @@ RUN python -m venv --without-pip /opt/venv \
         --require-hashes -r /srv/requirements.txt
 COPY app /srv/app
 COPY docs /srv/docs
+# The guide of the service, which nobody mounts a folder over.
+COPY docs /srv/app/docs
 # Compiled once and trusted: the files are read-only from here on.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/app
 

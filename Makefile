@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 ifeq ($(wildcard .env),)
 run: export RAG_PROVIDER ?= $(if $(DIFY_API_KEY),dify,$(if $(OPENAI_BASE_URL),openai,local))
 run: export KNOWLEDGE_DIR ?= docs
+run: export DEBUG_PAGES ?= true
 endif
 run: $(VENV)/.runtime
 	@$(BIN)/python -m app
@@ -19,7 +20,7 @@ run: $(VENV)/.runtime
 # While one works: no browser, no soak, no processes, few random examples.
 quick: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow and not machines" --hypothesis-profile quick
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow and not machines" --hypothesis-profile quick
 
 # Dozens of processes start in the tests: what is compiled once need not be compiled by each.
 quick test: export PYTHONDONTWRITEBYTECODE :=
@@ -27,11 +28,12 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov -n 5 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --cov -n 4 --dist loadfile --no-loadscope-reorder
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
-	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/wire/test_fault_matrix.py
+	WHOLE_MATRIX=1 $(BIN)/pytest -q -n 4 tests/wire/test_fault_matrix.py tests/wire/test_direct.py \
+		tests/services/test_dify_events.py tests/models/test_bounds.py
 	$(BIN)/pytest -q -n 4 -m hypothesis --hypothesis-profile searching
 	$(BIN)/python -m tests.soak
 
@@ -40,10 +42,10 @@ soak: $(VENV)/.dev
 machines: $(VENV)/.dev
 	$(BIN)/pytest -v -s -m machines tests/machines
 
-# The lock files hold hashes and no addresses; what the image installs takes signed tokens, traces and PDF, too. Needs uv.
+# The lock files hold hashes and no addresses; what the image installs takes signed tokens, traces, PDF and Redis, too. Needs uv.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--no-emit-index-url --extra jwt --extra otel --extra pdf -o requirements.txt pyproject.toml
+		--no-emit-index-url --extra jwt --extra otel --extra pdf --extra redis -o requirements.txt pyproject.toml
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--no-emit-index-url --group dev -o requirements-dev.txt pyproject.toml
 
