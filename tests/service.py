@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pty
+import socket
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,19 @@ class Service:
         async with browse() as http:
             body: dict[str, Any] = (await http.get(f"{self.http_url}/health")).json()
             return body
+
+
+_ports = count(os.getpid() * 97)
+
+
+def free_port() -> int:
+    """One that stays free: it is below those that the system gives to whoever asks for any, as everybody here does."""
+    for number in _ports:
+        port = 20_000 + number % 12_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def browse(base_url: str = "", **options: Any) -> httpx.AsyncClient:

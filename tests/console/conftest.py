@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -120,14 +121,13 @@ class Watched:
 
     page: Page
     errors: list[str] = field(default_factory=list)
-    expected: str = ""
+    expected: str | tuple[str, ...] = ()
     """How errors begin that the test brings about."""
     addresses: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
         def on_console(message: ConsoleMessage) -> None:
-            is_expected = self.expected and message.text.startswith(self.expected)
-            if message.type in {"error", "warning"} and not is_expected:
+            if message.type in {"error", "warning"} and not message.text.startswith(self.expected):
                 self.errors.append(message.text)
 
         self.page.on("console", on_console)
@@ -142,6 +142,9 @@ class Watched:
         assert foreign == []
 
 
+CUT = ("WebSocket connection to", "Failed to load resource")
+"""How a browser begins to tell of a network that breaks: of the socket, and of what it was fetching meanwhile."""
+
 OpenPage = Callable[..., Awaitable[Watched]]
 PlayService = Callable[[WebSocketRoute], None]
 
@@ -153,7 +156,12 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
         opened: list[Watched] = []
 
         async def open_page(
-            url: str, *, script: str = "", socket: PlayService | None = None, expected: str = "", **options: Any
+            url: str,
+            *,
+            script: str = "",
+            socket: PlayService | None = None,
+            expected: str | tuple[str, ...] = (),
+            **options: Any,
         ) -> Watched:
             context = profile
             if options:
@@ -175,14 +183,20 @@ async def open_page(browser: Browser, profile: BrowserContext) -> AsyncIterator[
         yield open_page
         for watched in opened:
             watched.assert_harmless()
+    # Those that a page has opened: they would go on looking for a service at a port that another test may get.
+    for page in profile.pages:
+        await page.close()
 
 
 OpenConsole = Callable[..., Awaitable[Page]]
 
+PATIENT: dict[str, Any] = {"stale_partial_seconds": PATIENCE}
+"""A partial stays one for as long as the browser may take to show it."""
+
 
 @fixture
 async def service(start: Serve) -> Service:
-    return await start(dify_max_retries=0)
+    return await start(dify_max_retries=0, **PATIENT)
 
 
 @fixture
@@ -203,6 +217,29 @@ async def page(open_console: OpenConsole) -> Page:
 async def say(page: Page, text: str) -> None:
     await page.locator("#say").fill(text)
     await page.locator("#say").press("Enter")
+
+
+SEEN = """([selector, text]) => {
+  const is_there = () => [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
+  const seen = new Promise((resolve) => {
+    const observer = new MutationObserver(() => {
+      if (!is_there()) return;
+      observer.disconnect();
+      resolve();
+    });
+    observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
+  return { seen };
+}"""
+
+
+@asynccontextmanager
+async def seen(page: Page, selector: str, text: str = "") -> AsyncIterator[None]:
+    """What this brings about may be there for a moment only: who asks for it from time to time can miss it."""
+    watch = await page.evaluate_handle(SEEN, [selector, text])
+    yield
+    async with asyncio.timeout(PATIENCE):
+        await watch.evaluate("({ seen }) => seen")
 
 
 def card(page: Page, question: str) -> Locator:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from playwright.async_api import Page, expect
 
 from tests.client import PATIENCE
@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, p
 
 Frame = dict[str, Any]
 Act = Callable[[web.WebSocketResponse], Awaitable[None]]
-CLOSE_1013 = b"\x88\x02" + (1013).to_bytes(2)
-"""The frame alone: the TCP connection stays."""
 CONNECTED = {"type": "ack", "session_id": "s", "seq": 1, "message": "connected", "protocol": "1"}
 
 
@@ -34,7 +32,6 @@ class Scripted:
         self.queries: list[dict[str, str]] = []
         self.offered: list[list[str]] = []
         self.received: asyncio.Queue[Frame] = asyncio.Queue()
-        self.transport: asyncio.Transport | None = None
         self.url = ""
         self.html = "<!doctype html><title>blank</title>"
 
@@ -43,7 +40,6 @@ class Scripted:
         self.offered.append([word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")])
         socket = web.WebSocketResponse(protocols=["realtime-rag.v1"], autoclose=False)
         await socket.prepare(request)
-        self.transport = request.transport
         if self.acts:
             await self.acts.popleft()(socket)
         else:
@@ -98,8 +94,8 @@ BEGIN = """async ({ address, options }) => {
 
 @fixture
 async def begin(scripted: Scripted, open_page: OpenPage) -> Callable[..., Awaitable[Page]]:
-    async def begin(**options: Any) -> Page:
-        page = (await open_page(f"http://{scripted.url}/")).page
+    async def begin(script: str = "", **options: Any) -> Page:
+        page = (await open_page(f"http://{scripted.url}/", script=script)).page
         await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": options})
         return page
 
@@ -195,30 +191,44 @@ def hears(scripted: Scripted, count: int, *, then: Act) -> Act:
     return act
 
 
+# A real one stays in this state for as long as the browser likes.
+CLOSING = """
+globalThis.WebSocket = class extends WebSocket {
+  get readyState() {
+    return globalThis.is_closing ? WebSocket.CLOSING : super.readyState;
+  }
+  send(data) {
+    if (globalThis.is_closing) console.error("WebSocket is already in CLOSING or CLOSED state.");
+    else super.send(data);
+  }
+};
+"""
+
+
 async def test_what_is_said_while_the_connection_closes_is_held_for_the_next(scripted: Scripted, begin: Begin) -> None:
-    is_closing, is_said = asyncio.Event(), asyncio.Event()
+    is_said = asyncio.Event()
 
-    async def close_slowly(socket: web.WebSocketResponse) -> None:
+    async def close(socket: web.WebSocketResponse) -> None:
         await socket.send_json({**CONNECTED, "resume_token": "t1"})
-        assert scripted.transport is not None
-        scripted.transport.write(CLOSE_1013)
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        is_closing.set()
         await is_said.wait()
-        scripted.transport.abort()
+        await socket.close(code=1013)
 
-    scripted.acts += [close_slowly, says(RESUMED)]
-    page = await begin()
-    async with asyncio.timeout(PATIENCE):
-        await is_closing.wait()
+    scripted.acts += [close, says(RESUMED)]
+    page = await begin(script=CLOSING)
+    await until(page, state="open")
     held = await page.evaluate(
-        """() => new Promise((resolve) => {
-          rag.addEventListener("held", ({ detail }) => resolve(detail.message));
+        """() => {
+          const held = [];
+          rag.addEventListener("held", ({ detail }) => held.push(detail.message));
+          globalThis.is_closing = true;
           rag.control("pause");
-        })"""
+          globalThis.is_closing = false;
+          return held;
+        }"""
     )
     is_said.set()
-    assert await scripted.next() == held == {"type": "control", "action": "pause", "id": held["id"]}
+    assert [await scripted.next()] == held
+    assert held == [{"type": "control", "action": "pause", "id": held[0]["id"]}]
 
 
 async def test_every_message_has_an_id_of_its_own(scripted: Scripted, begin: Begin) -> None:
@@ -377,10 +387,15 @@ async def test_a_connection_that_owes_an_answer_is_given_up(scripted: Scripted, 
     assert (await until(page, state="waiting"))["code"] == 1006
 
 
-async def test_a_connection_without_a_greeting_is_given_up(scripted: Scripted, begin: Begin) -> None:
+async def test_a_connection_without_a_greeting_is_given_up(scripted: Scripted, open_page: OpenPage) -> None:
     refusal = {"type": "error", "code": "INTERNAL_ERROR", "message": "No.", "retryable": False}
     scripted.acts.append(says(refusal))
-    page = await begin(greeting_ms=1000)
+    page = (await open_page(f"http://{scripted.url}/", locale="en-GB")).page  # a profile of its own, with its own clock
+    await page.clock.install()
+    await page.evaluate(BEGIN, {"address": f"ws://{scripted.url}/ws", "options": {}})
+    await until(page, type="error")
+    assert await page.evaluate("seen.map(({ state }) => state)") == ["connecting", None]
+    await page.clock.fast_forward(10_000)
     assert (await until(page, state="waiting"))["code"] == 1006
     await until(page, state="open")
 
@@ -456,8 +471,7 @@ async def test_a_connection_is_looked_after_when_it_may_have_died(scripted: Scri
 async def test_who_may_have_caused_the_end_waits_longer_each_time(scripted: Scripted, begin: Begin) -> None:
     codes = [1008, 1009, 1011, 1013, 1012, 1012]
     scripted.acts += [says(CONNECTED, then_close=code) for code in codes]
-    page = await begin()
-    await page.evaluate("Math.random = () => 1")
+    page = await begin(script="Math.random = () => 1")
     await page.evaluate("rag.addEventListener('state', ({ detail }) => detail.state === 'waiting' && rag.connect())")
     await page.evaluate("rag.connect()")  # the first may have been lost before
     await until(page, state="waiting", code=1012)

@@ -20,8 +20,8 @@ from playwright.async_api import Browser, Page, expect
 from app.tools.listen.ears import EARS, Wishes
 from tests.client import PATIENCE
 from tests.conftest import Serve
-from tests.console.conftest import RECOGNISER, USUAL, Watched, card, needed
-from tests.console.test_client import CLOSE_1013
+from tests.console.conftest import PATIENT, RECOGNISER, USUAL, Watched, card, needed, seen
+from tests.service import free_port
 from tests.standin.dify import StandInDify
 from tests.standin.recognisers import Manners, recogniser
 from tests.standin.scripts import answer
@@ -29,6 +29,8 @@ from tests.tools.test_listen import MANNERS, QUESTION, VOSK, tone, write_wave
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, pytest.mark.slow]
 
+CLOSE_1013 = b"\x88\x02" + (1013).to_bytes(2)
+"""The frame alone: the TCP connection stays."""
 HERTZ = 440
 PIECE = 3_200
 
@@ -54,8 +56,10 @@ async def console(browser: Browser, start: Serve) -> AsyncIterator[OpenConsole]:
     async with AsyncExitStack() as stack:
         opened: list[Watched] = []
 
-        async def console(url: str | None, kind: str = "vosk", *, script: str = RECOGNISER, expected: str = "") -> Page:
-            service = await start(ears_url=url, ears_kind=kind)
+        async def console(
+            url: str | None, kind: str = "vosk", *, script: str = RECOGNISER, expected: str | tuple[str, ...] = ()
+        ) -> Page:
+            service = await start(ears_url=url, ears_kind=kind, **PATIENT)
             context = await browser.new_context(**USUAL, permissions=["microphone"])
             stack.push_async_callback(context.close)
             watched = Watched(await context.new_page(), expected=expected)
@@ -151,13 +155,13 @@ async def test_a_lost_recogniser_is_called_again_and_hears_again_what_had_no_fin
 
 
 async def test_a_recogniser_that_is_not_there_is_said_to_be_tried_again(console: OpenConsole) -> None:
-    async with recogniser(VOSK) as server:
-        host = server.url.removeprefix("ws://")
+    host = f"127.0.0.1:{free_port()}"
     page = await console(f"ws://{host}", expected="WebSocket connection")
-    await page.locator("#mic").click()
-    hint = page.locator("#mic-hint.important")
-    for seconds in ("0.5", "1", "2"):
-        await expect(hint).to_have_text(f"The recogniser {host} is not there. Next try in {seconds} s.")
+    async with AsyncExitStack() as stack:
+        for seconds in ("0.5", "1", "2"):
+            hint = f"The recogniser {host} is not there. Next try in {seconds} s."
+            await stack.enter_async_context(seen(page, "#mic-hint.important", hint))
+        await page.locator("#mic").click()
     await page.locator("#mic").click()
     await expect(page.locator("#mic-hint:not(.important)")).to_have_text(f"Speech is recognised by {host}.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from tests.console.conftest import OpenPage, card, say
+from tests.console.conftest import CUT, OpenPage, card, say
 from tests.console.lossy import lossy_network
 from tests.redis import RedisServer
 from tests.shared.test_ends import two
@@ -30,7 +30,7 @@ async def test_the_talk_goes_on_at_the_other_one(
     dify.will(answer("Two years."), answer("It costs ", hang()), answer("Nothing."))
     async with two(redis, dify, tmp_path) as both, lossy_network(both.here) as balancer:
         watched = await open_page(balancer.url)
-        watched.expected = "WebSocket connection to"
+        watched.expected = CUT
         page = watched.page
         await say(page, "How long is the warranty?")
         # What makes Markdown of it has come, too.

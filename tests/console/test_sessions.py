@@ -126,6 +126,7 @@ async def settings_sent(page: Page) -> list[dict[str, Any]]:
     await page.locator("#toggle-frames").click()
     await page.locator("#filter").fill('"configure"')
     rows = page.locator("#frames li.out")
+    await expect(rows.first).to_be_visible()
     for row in await rows.all():
         await row.locator("summary").click()
     return [json.loads(text) for text in await rows.locator("pre").all_text_contents()]

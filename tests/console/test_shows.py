@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.console.conftest import OpenConsole, OpenPage, control, play_frames, say
+from tests.console.conftest import OpenConsole, OpenPage, control, play_frames, say, seen
 from tests.service import Service
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer
@@ -104,8 +104,8 @@ async def test_code_and_questions_can_be_copied_and_run(open_console: OpenConsol
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert await page.evaluate("navigator.clipboard.readText()") == "make run\n"
     await expect(page.locator(".answer")).to_have_text("Do this: make run")
-    await page.get_by_role("button", name="Copy as Python").click()
-    await expect(page.get_by_role("button", name="Copied")).to_have_count(2)
+    async with seen(page, "button", "Copied"):
+        await page.get_by_role("button", name="Copy as Python").click()
     program = await page.evaluate("navigator.clipboard.readText()")
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     written, _ = await process.communicate()

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.conftest import Serve
-from tests.console.conftest import RECOGNISER, OpenConsole, OpenPage, card, control, play_frames, say
+from tests.console.conftest import CUT, RECOGNISER, OpenConsole, OpenPage, card, control, play_frames, say
 from tests.console.lossy import lossy_network
 from tests.service import Service
 from tests.standin.dify import StandInDify
@@ -20,8 +20,6 @@ from tests.standin.scripts import answer, cut, hang, status, wait
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, pytest.mark.slow]
 
 LONG = [f"Paragraph {i}.\n\n" for i in range(80)]
-HAPPENED = "WebSocket connection to"
-"""How a browser begins to tell of a connection that breaks."""
 
 
 async def top_of(page: Page, question: str) -> float:
@@ -70,7 +68,7 @@ async def test_what_is_said_without_a_connection_waits_and_goes_out_in_order(
     service: Service, dify: StandInDify, open_page: OpenPage
 ) -> None:
     async with lossy_network(service) as network:
-        page = (await open_page(network.url, expected=HAPPENED)).page
+        page = (await open_page(network.url, expected=CUT)).page
         await say(page, "We sell pumps.")
         lines = page.locator(".line:not(.partial)")
         await expect(lines.locator(".why")).to_have_text(["Not a question: it tells something"])
@@ -150,9 +148,9 @@ async def test_a_wait_for_more_is_promised_no_longer_after_cancel(start: Serve, 
 async def test_a_question_that_waits_for_the_end_of_a_pause_says_so(start: Serve, open_page: OpenPage) -> None:
     service = await start(wait_min_ms=1_000, wait_max_ms=1_000)
     page = (await open_page(service.http_url)).page
-    await say(page, "what is the")
-    await expect(page.locator("#stage")).to_have_text("Waiting for more")
-    await control(page, "Pause")
+    # Both at once: the pause has to come before the wait is over.
+    await page.locator("#say").fill("what is the")
+    await page.evaluate("document.querySelector('#composer').requestSubmit(); document.querySelector('#pause').click()")
     await expect(page.locator(".line .why")).to_have_text("Waits until the session resumes")
     await expect(page.locator("#next q")).to_have_text("what is the")
     await expect(page.locator("#stage")).to_have_text("Paused")

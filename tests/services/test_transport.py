@@ -26,7 +26,7 @@ from app.services.lines import MAX_HEAD_BYTES, MAX_HEADERS
 from app.services.transport import StaleConnection, Transport, is_sent
 from app.services.trust import trusted
 from tests.client import PATIENCE
-from tests.service import ROOT
+from tests.service import ROOT, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -430,14 +430,9 @@ async def test_closing_the_client_closes_what_is_open() -> None:
 # Connecting
 
 
-async def free_port() -> int:
-    async with answering(OK) as gone:
-        return httpx.URL(gone.url).port or 0
-
-
 @in_both_loops
 async def test_a_refused_connection_says_where() -> None:
-    port = await free_port()
+    port = free_port()
     async with client_of(f"http://127.0.0.1:{port}") as client:
         with pytest.raises(httpx.ConnectError, match=rf"^127\.0\.0\.1:{port} cannot be reached: Connection refused$"):
             await client.get(f"http://127.0.0.1:{port}/secret")
@@ -499,7 +494,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer_or_refuses() -
         for sock in full:
             sock.setblocking(False)
             sock.connect_ex(silent.getsockname())
-        refusing = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", await free_port()))
+        refusing = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", free_port()))
         async with asyncio.timeout(PATIENCE):
             for addresses in ([address(silent), address(good)], [refusing, address(good)]):
                 with await _reach(addresses) as reached:

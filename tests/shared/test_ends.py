@@ -181,7 +181,7 @@ async def test_a_client_from_afar_sees_the_end_of_its_answer_while_its_owner_dra
     redis: RedisServer, dify: StandInDify, tmp_path: Path
 ) -> None:
     go_on = asyncio.Event()
-    async with two(redis, dify, tmp_path) as both, both.here.connect() as client:
+    async with two(redis, dify, tmp_path, REPLICA_DEAD_SECONDS="60") as both, both.here.connect() as client:
         dify.will(answer("One ", wait(go_on), "two."))
         await client.say("What is RAG?")
         await client.until(content="One ")
@@ -201,7 +201,7 @@ async def test_the_client_of_a_process_that_was_killed_comes_back_to_the_owner(
     redis: RedisServer, dify: StandInDify, tmp_path: Path
 ) -> None:
     go_on = asyncio.Event()
-    async with two(redis, dify, tmp_path) as both, both.here.connect() as client:
+    async with two(redis, dify, tmp_path, REPLICA_DEAD_SECONDS="60") as both, both.here.connect() as client:
         dify.will(answer("One ", wait(go_on), "two."))
         await client.say("What is RAG?")
         await client.until(content="One ")

@@ -26,6 +26,8 @@ from tests.wire.test_identity import bearer, tenants_file
 pytestmark = pytest.mark.slow
 
 ACME = bearer("token-a")
+SOON = 1.5
+"""Each says three times as often that it lives, and what it has; who is late with it is taken for dead meanwhile."""
 Two = Callable[..., Awaitable[tuple[Service, Service]]]
 
 
@@ -33,9 +35,10 @@ Two = Callable[..., Awaitable[tuple[Service, Service]]]
 def two(start: Serve, tmp_path: Path) -> Two:
     """Two processes, and a tenant with these limits."""
 
-    async def start_two(**limits: int) -> tuple[Service, Service]:
+    async def start_two(*, replica_dead_seconds: float = 60, **limits: int) -> tuple[Service, Service]:
         file = tenants_file(tmp_path, {"name": "acme", "token": "token-a", **limits})
-        settings = {"auth_tokens_file": file, "replica_dead_seconds": 1.5, "queries_per_minute": 100_000}
+        settings = {"auth_tokens_file": file, "queries_per_minute": 100_000}
+        settings["replica_dead_seconds"] = replica_dead_seconds
         return await start(**settings), await start(**settings)
 
     return start_two
@@ -128,7 +131,7 @@ async def test_a_session_that_comes_back_while_what_it_had_asked_here_still_ends
 
 
 async def test_a_limit_that_is_new_counts_those_who_were_there_before(two: Two, tmp_path: Path) -> None:
-    here, there = await two()
+    here, there = await two(replica_dead_seconds=SOON)
     async with here.connect(**ACME):  # and nobody comes here who would be asked for the new one
         tenants_file(tmp_path, {"name": "acme", "token": "token-a", "max_sessions": 1})
         os.kill(os.getpid(), signal.SIGHUP)
@@ -160,7 +163,7 @@ async def test_the_questions_of_a_session_go_along_with_it(start: Serve) -> None
 
 
 async def test_questions_at_once_are_parted(two: Two, dify: StandInDify) -> None:
-    here, there = await two(max_running_queries=2)
+    here, there = await two(max_running_queries=2, replica_dead_seconds=SOON)
     async with there.connect(**ACME), here.connect(**ACME) as one, here.connect(**ACME) as other:
         finish = asyncio.Event()
         dify.will(answer("One.", wait(finish)))

@@ -18,15 +18,10 @@ from websockets.exceptions import InvalidStatus
 
 from tests.conftest import Serve
 from tests.redis import RedisServer
+from tests.service import free_port
 from tests.shared.test_moving import count, lose, redis_is
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def at_port(port: int, *options: str) -> RedisServer:

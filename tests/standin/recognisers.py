@@ -88,6 +88,7 @@ class StandInRecogniser:
         async for frame in socket:
             if manners.is_end(frame):
                 call.closing.append(frame)
+                self._something.set()
                 await send(socket, manners.last)
                 if manners.closes:
                     return
