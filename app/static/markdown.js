@@ -11,7 +11,10 @@ const isTooMuch = (text) =>
 
 /** What makes Markdown of it is a third of the page: it comes with the first question. @type {typeof import("./rendering.js")} */
 let rendering;
+let is_loading = false;
 let views = 0;
+/** The views that show the text as it is until it has come. @type {Set<MarkdownView>} */
+const plain = new Set();
 
 /** Shows a text in an element. Only blocks that changed are made anew; a slow one makes the next wait longer. */
 export class MarkdownView {
@@ -26,16 +29,23 @@ export class MarkdownView {
   /** @param {HTMLElement} element */
   constructor(element) {
     this.#element = element;
-    if (!rendering) this.#load();
+    this.#load();
   }
 
   async #load() {
+    if (rendering) return;
+    plain.add(this);
+    if (is_loading) return;
+    is_loading = true;
     try {
       rendering = await import("./rendering.js");
     } catch {
-      return; // The text stays what it is, and the next question tries again.
+      return; // The texts stay what they are; the end of an answer, and the next question, try again.
+    } finally {
+      is_loading = false;
     }
-    this.#render();
+    for (const view of plain) view.#render();
+    plain.clear();
   }
 
   /** Show this text soon. @param {string} text */
@@ -47,7 +57,7 @@ export class MarkdownView {
   /** Show the last text now: nothing more comes. */
   finish() {
     this.#is_over = true;
-    clearTimeout(this.#timer);
+    this.#load();
     this.#render();
   }
 

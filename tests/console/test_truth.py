@@ -85,12 +85,31 @@ async def test_what_is_said_without_a_connection_waits_and_goes_out_in_order(
         network.come_back()
         await expect(page.locator(".card h3")).to_have_text(["How long is the warranty?", "Opening hours"])
         await expect(page.locator(".card.answered").last).to_contain_text("Opening hours")
+        # The first was interrupted by the second, which was to be asked at once: it may have no answer.
         await expect(page.locator(".answer p").last).to_be_visible()  # what makes Markdown of it has come
         await expect(held).to_have_count(0)
         await expect(page.locator("#next")).to_be_hidden()
         await expect(lines.locator(".said")).to_have_text(
             ["We sell pumps.", "They are blue.", "How long is the warranty?"]
         )
+
+
+@pytest.mark.parametrize("lost", ["rendering.js", "vendor/marked.esm.js"])
+async def test_answers_that_came_without_what_makes_markdown_of_them_become_markdown_with_it(
+    open_console: OpenConsole, dify: StandInDify, lost: str
+) -> None:
+    page = await open_console(locale="en-GB", expected="Failed to load resource")  # a profile without a cache
+    await page.route(f"**/static/{lost}", lambda route: route.abort())
+    dify.will(answer("Two **years**."), answer("A *lot*."))
+    await say(page, "How long is the warranty?")
+    first = card(page, "How long is the warranty?").locator(".answer")
+    await expect(page.locator(".card.answered")).to_have_count(1)
+    await expect(first.locator(".plain")).to_have_text("Two **years**.")
+    await page.unroute(f"**/static/{lost}")
+    await say(page, "What does it cost?")
+    await expect(card(page, "What does it cost?").locator(".answer em")).to_have_text("lot")
+    await expect(first.locator("strong")).to_have_text("years")
+    await expect(first).to_have_text("Two years.")
 
 
 async def test_whoever_speaks_after_the_end_begins_a_new_session(page: Page) -> None:
