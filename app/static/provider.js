@@ -14,6 +14,7 @@ export class Provider {
   #changed;
   #tell;
   #timer = 0;
+  #looks = 0;
   #box = byId("provider");
 
   /** @param {() => void} changed @param {(words: string, ms?: number) => void} tell */
@@ -26,15 +27,18 @@ export class Provider {
   /** See how things are, now and from time to time. */
   async look() {
     clearTimeout(this.#timer);
+    const number = ++this.#looks;
     let health;
     try {
       health = await (await fetch("health")).json();
-      this.#show(health, await knowledgeOf(health));
+      const knowledge = await knowledgeOf(health);
+      if (number === this.#looks) this.#show(health, knowledge);
     } catch (problem) {
       // Without a connection there is nothing to see.
       if (!(problem instanceof TypeError)) throw problem;
     }
-    clearTimeout(this.#timer);
+    // What was asked for before something happened is no news after it.
+    if (number !== this.#looks) return;
     // Without a connection, the next one will look.
     if (!document.hidden && document.body.dataset.state === "open") this.#timer = setTimeout(() => this.look(), health?.not_ready === "indexing" ? INDEXING_MS : LOOK_MS);
   }

@@ -408,6 +408,32 @@ async def test_a_provider_that_is_left_alone_is_told(start: Serve, open_page: Op
     await expect(page.locator("#provider-facts dt")).to_have_text(["Answers", "State", "Version"])
 
 
+HEALTH = """
+globalThis.asked = [];
+const ask = globalThis.fetch;
+globalThis.fetch = (url) => (url === "health" ? new Promise((resolve) => asked.push(resolve)) : ask(url));
+globalThis.answer = (number, left_alone) =>
+  asked[number]({ json: async () => ({ provider: "dify", dify_configured: true, left_alone }) });
+"""
+
+
+async def test_what_was_seen_of_a_provider_later_is_not_replaced_by_what_comes_later(
+    service: Service, open_page: OpenPage
+) -> None:
+    page = (await open_page(service.http_url, script=HEALTH)).page
+    await expect(page.locator("body")).to_have_attribute("data-state", "open")
+    shown = await page.evaluate(
+        """async () => {
+          document.dispatchEvent(new Event("visibilitychange"));
+          answer(1, true);
+          answer(0, false);
+          await new Promise((resolve) => setTimeout(resolve));
+          return document.querySelector("#about").textContent;
+        }"""
+    )
+    assert shown == "dify · failed too often: not asked for a while"
+
+
 # What is too long, and what is played
 
 
