@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from app.services.openai_client import open_openai
 from tests.conftest import Serve
 from tests.machines.conftest import call
 from tests.rules import text_of
-from tests.service import make_settings
+from tests.service import free_port, make_settings
 
 pytestmark = pytest.mark.machines
 
@@ -74,11 +73,6 @@ def python() -> Iterator[str]:
 def models() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         yield Path(folder)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @asynccontextmanager

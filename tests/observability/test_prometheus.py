@@ -8,7 +8,6 @@ import math
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,7 +23,7 @@ from app.observability.metrics import Metrics
 from tests.conftest import Serve
 from tests.lifecycle.test_process import connect_line, forked, service_of
 from tests.redis import RedisServer
-from tests.service import ROOT, Service, browse, make_settings
+from tests.service import ROOT, Service, browse, free_port, make_settings
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer, hang, pause, status
 
@@ -131,9 +130,7 @@ async def prometheus_on(services: list[Service], folder: Path) -> AsyncIterator[
         f"scrape_configs: [{{job_name: realtime-rag, static_configs: [{{targets: {addresses}}}]}}]\n",
         encoding="utf-8",
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     assert PROMETHEUS is not None
     process = await asyncio.create_subprocess_exec(
         PROMETHEUS,
@@ -223,7 +220,8 @@ async def test_every_expression_returns_data_and_every_alert_fires_when_it_shoul
 ) -> None:
     async with StandInDify(default=[answer("Two ", pause(0.02), "years.")]) as dify:
         upstream = {"dify_api_key": dify.api_key, "dify_base_url": dify.base_url, "queries_per_minute": 100_000}
-        upstream["redis_url"] = redis.url
+        # One loop does the work of all, and may be late with the signs that they live, or to hear Redis.
+        upstream |= {"redis_url": redis.url, "replica_dead_seconds": 60, "redis_patience_seconds": 30}
         well = await start(**upstream, breaker_failures=3, dify_max_retries=0)
         full = await start(**upstream, max_running_queries=1)
         async with prometheus_on([well, full], tmp_path) as prometheus:
