@@ -24,7 +24,9 @@ export class Frames {
   constructor() {
     this.#toggle.onclick = () => this.#open(this.#drawer.hidden);
     byId("close-frames").onclick = () => this.#open(false);
-    this.#drawer.onkeydown = (event) => event.key === "Escape" && this.#open(false);
+    this.#drawer.onkeydown = ({ key }) => {
+      if (key === "Escape") this.#open(false);
+    };
     this.#filter.oninput = () => this.#showAll();
     byId("clear-frames").onclick = () => this.#clear();
     byId("download-frames").onclick = () => download("frames.jsonl", this.#lines());

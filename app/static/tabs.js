@@ -8,7 +8,10 @@ export class Tabs {
   constructor() {
     for (const [i, tab] of this.#tabs.entries()) {
       tab.onclick = () => this.show(tab);
-      tab.onkeydown = ({ key }) => (key === "ArrowRight" || key === "ArrowLeft") && this.show(this.#tabs[1 - i], true);
+      // In braces: what a handler returns is false, and then the key does nothing else.
+      tab.onkeydown = ({ key }) => {
+        if (key === "ArrowRight" || key === "ArrowLeft") this.show(this.#tabs[1 - i], true);
+      };
     }
     this.show(this.#tabs[0]);
     // A link leads to a card, which may be in the other pane.

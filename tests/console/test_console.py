@@ -706,7 +706,7 @@ async def test_the_drawer_shows_filters_and_gives_away_the_frames(open_console: 
     await expect(page.locator("#frames .kind").first).to_have_text("ack")
     await page.locator("#frames summary").first.click()
     await expect(page.locator("#frames pre").first).to_contain_text('"message": "connected"')
-    await page.get_by_label("Filter the frames").fill("QUERYING")
+    await page.get_by_label("Filter the frames").press_sequentially("QUERYING")
     await expect(page.locator("#frames li")).to_have_count(1)
     async with seen(page, "button", "Copied"):
         await page.get_by_role("button", name="Copy JSON lines").click()

@@ -320,6 +320,8 @@ async def test_most_of_a_low_window_is_for_what_is_read(open_console: OpenConsol
         assert share >= 0.6, (width, height)
         await page.get_by_role("tab", name="Answers").press("ArrowRight")
         await expect(page.get_by_role("tab", name="Transcript")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("tab", name="Transcript")).not_to_be_focused()
         await expect(page.locator("#answers")).to_be_hidden()
         await page.get_by_role("link", name="Asked").click()
         await expect(page.locator(".card:target")).to_be_visible()
