@@ -44,6 +44,8 @@ class Socket(WebSocketsSansIOProtocol):
         self._unread = bytearray()
         self._frames = 0
         self._is_turn_due = False
+        self._is_parsing = True
+        """The parser may hold a part of a message."""
         self._limit: TokenBucket | None = None
         self._hear: Callable[[Sequence[str]], int] | None = None
 
@@ -65,13 +67,16 @@ class Socket(WebSocketsSansIOProtocol):
 
     def _heard(self, data: bytes) -> int:
         """How many bytes of this are whole messages that the session has dealt with at once."""
-        if self._hear is None or data[:1] != b"\x81" or self.close_sent or not self.queue.empty():
+        # Reading is paused while a message waits for ASGI: those behind it come the same way.
+        if self._hear is None or self.read_paused or self.close_sent or data[:1] != b"\x81":
             return 0
-        if not self._is_between_messages():
-            return 0
+        if self._is_parsing:
+            if not self._is_between_messages():
+                return 0
+            self._is_parsing = False
         texts: list[str] = []
         ends = [0]
-        while len(texts) < DIRECT_MESSAGES:
+        while len(texts) < DIRECT_MESSAGES and ends[-1] < len(data):
             payload, end = message_in(data, ends[-1], self.config.ws_max_size)
             if payload is None:
                 break
@@ -101,7 +106,7 @@ class Socket(WebSocketsSansIOProtocol):
             if heard == len(data):
                 return
             if not heard and len(data) <= SLICE_BYTES:
-                super().data_received(data)
+                self._parse(data)
                 return
         self._unread += data[heard:]
         if len(self._unread) > MAX_UNREAD_BYTES:  # it was told goodbye, and goes on
@@ -124,7 +129,7 @@ class Socket(WebSocketsSansIOProtocol):
                 return
             piece = bytes(self._unread[:SLICE_BYTES])
             del self._unread[:SLICE_BYTES]
-            super().data_received(piece)
+            self._parse(piece)
         if self.read_paused or self.transport.is_closing():
             return
         if self._unread:
@@ -132,6 +137,10 @@ class Socket(WebSocketsSansIOProtocol):
             self._wait_for_turn()
         else:
             self.transport.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
+        self._is_parsing = True
+        super().data_received(data)
 
     def _wait_for_turn(self) -> None:
         if not self._is_turn_due:

@@ -191,9 +191,8 @@ class Listener:
             before = None
         if self.transcript.recalls(text, chunk.speaker, now):
             return decisions
-        partial = self.partials[chunk.speaker] = Partial.begin(chunk, text, now)
-        if before is not None:
-            partial.follow(before)
+        partial = Partial.begin(chunk, text, now) if before is None else before.go_on(chunk, text, now)
+        self.partials[chunk.speaker] = partial
         self._look_at(now + (STANDSTILL if self.settings.speculate else self.settings.stale_partial_seconds))
         if len(self.partials) > MAX_SPEAKERS:
             del self.partials[next(iter(self.partials))]

@@ -46,13 +46,14 @@ class Partial:
     def begin(cls, chunk: AsrChunk, text: str, now: float) -> Self:
         return cls(chunk, text, now, now, text, now)
 
-    def follow(self, before: Partial) -> None:
-        """Take over what is known of it from the one before."""
-        self.began_at = before.began_at
-        if self.text == before.text:
-            self.still_since, self.was_weighed = before.still_since, before.was_weighed
-        if flickers(self.text, before.core):
-            self.core, self.grown_at = before.core, before.grown_at
+    def go_on(self, chunk: AsrChunk, text: str, now: float) -> Self:
+        """This is what it says now."""
+        self.chunk = chunk
+        if text != self.text:
+            self.text, self.still_since, self.was_weighed = text, now, False
+        if not flickers(text, self.core):
+            self.core, self.grown_at = text, now
+        return self
 
     def is_left_by(self, chunk: AsrChunk, text: str) -> bool:
         """Whether the recogniser has begun anew, so that no final will come for this."""

@@ -11,19 +11,13 @@ from app.config import Settings
 from app.errors import ClientError, RagBrokenStream, RagError
 from app.models.answers import AnswerEvent
 from app.models.effects import CancelQuery, Close, Effect, Send
+from app.models.interim import Interim
 from app.models.lifetime import Ending
 from app.models.listening import Ask, Decision, Guess, Keep, Wait, tuned
-from app.models.memory import Memory
 from app.models.messages import Ack, AsrChunk, ClientMessage, Configure, Control, Details, Keepalive, NotResumed
 from app.models.queries import MAX_ASKED_CHARS
-from app.models.spelling import compared
+from app.models.spelling import said
 from app.models.transcript import ending
-
-
-def _said(text: str) -> str:
-    """What was said, as it came; empty if there is nothing to see."""
-    text = text.replace("\0", " ").strip()
-    return text if text.isascii() or compared(text).strip() else ""
 
 
 def _bounded(message: ClientMessage, segment_max_chars: int) -> ClientMessage:
@@ -41,7 +35,7 @@ def _is_sound(settings: Settings) -> bool:
     return settings.wait_min_ms <= settings.wait_max_ms
 
 
-class SessionState(Memory):
+class SessionState(Interim):
     """The whole behaviour of one session, as plain calls; all times are seconds of one clock."""
 
     # What the connection brings
@@ -86,8 +80,7 @@ class SessionState(Memory):
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
         return self._questions.leave(now)
 
-    def receive(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
-        """Take a message; `details` tells which of its fields could not be taken as they came."""
+    def receive_fully(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
         self._life.heard_at = now
         bounded = _bounded(message, self._settings.segment_max_chars)
         if bounded is not message:
@@ -201,7 +194,7 @@ class SessionState(Memory):
     def _hear(self, chunk: AsrChunk, now: float) -> list[Effect]:
         if self._paused:
             return [self._frames.status("paused", reason="chunk_ignored", note="Paused: this chunk is not kept.")]
-        text = _said(chunk.text)
+        text = said(chunk.text)
         if text:
             self._reported_empty = False
         if not chunk.is_final:
@@ -303,7 +296,7 @@ class SessionState(Memory):
         if self._life.ending is not None or self._asker.held:
             return self._refuse_to_ask(message.id)
         if message.text is not None:
-            text = _said(message.text)
+            text = said(message.text)
             if not text:
                 return [self._frames.error(ErrorCode.EMPTY_QUESTION, "The instant query has no text.", id=message.id)]
         elif message.query_id is not None:

@@ -38,6 +38,12 @@ def compared(text: str) -> str:
     return text if text.isascii() else normalize("NFKC", _PILE.sub(r"\1", _UNSEEN.sub("", text)))
 
 
+def said(text: str) -> str:
+    """What was said, as it came; empty if there is nothing to see."""
+    text = text.replace("\0", " ").strip()
+    return text if text.isascii() or compared(text).strip() else ""
+
+
 _letter = lru_cache(4096)(compared)  # the same few thousand, again and again
 
 

@@ -109,7 +109,8 @@ class Connection:
     @property
     def is_free(self) -> bool:
         """The reader waits, and everything is sent."""
-        return self._is_listening and self.close_code is None and self.position == self._log.ready and self._is_open
+        is_read = self.position == self._log.ready
+        return is_read and self._is_listening and self._is_open and self.close_code is None
 
     @property
     def _is_open(self) -> bool:

@@ -78,7 +78,8 @@ class FrameLog:
         """Add a frame as it goes on the wire; `frame` is what it says."""
         self._add(text)
         self.ready = self.end
-        self.trim()
+        if len(self.frames) > self._max_frames or self.size > self._max_bytes:
+            self.trim()
 
     def _add(self, frame: str) -> None:
         self.frames.append(frame)

@@ -268,7 +268,7 @@ class LiveSession:
 
     def _arm(self) -> None:
         """See to it that the session is ticked when it is due."""
-        if not self.is_over:
+        if self.session.deadline() < self._alarm.looks_at and not self.is_over:
             self._alarm.set()
 
     def _ring(self) -> None:

@@ -1,0 +1,106 @@
+"""The short way of an interim chunk leads where the long one does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from app.models.answers import AnswerEnd, TextDelta
+from app.models.effects import Effect, Send
+from app.models.messages import AsrChunk, read
+from app.models.session import SessionState
+from tests.models.judges import judge_by_signs
+from tests.service import make_settings
+
+LIMIT = 600
+TALKS = 12
+STEPS = 60
+# Each may go on with the one before it, or begin anew.
+TEXTS = [
+    "what",
+    "what is",
+    "what is the",
+    "what is it?",
+    "what is it? And",
+    "talk",
+    "talk of",
+    "天气",
+    "天气怎么样",
+    "why? ...",
+]
+ODD = ["", "\0", "\u200b", "why?" + "x" * LIMIT]
+SECONDS = [0.0, 0.1, 0.7, 2.0, 6.0]
+
+
+def a_message(random: Random) -> dict[str, Any]:
+    if random.random() < 0.06:
+        return {"type": "control", "action": random.choice(["pause", "resume", "resume", "cancel", "reset"])}
+    chunk: dict[str, Any] = {"type": "asr_chunk", "text": random.choice(TEXTS if random.random() < 0.9 else ODD)}
+    if random.random() < 0.2:
+        chunk["is_final"] = random.random() < 0.7
+    further: list[tuple[str, list[Any], float]] = [
+        ("id", ["one", "x" * 129], 0.1),
+        ("segment_id", ["a", "b"], 0.3),
+        ("speaker", ["anna", "ben"], 0.2),
+        ("session_id", ["s1", "s2"], 0.05),
+        ("end_of_turn", [True, False], 0.1),
+    ]
+    for name, values, chance in further:
+        if random.random() < chance:
+            chunk[name] = random.choice(values)
+    return chunk
+
+
+def told(effects: list[Effect]) -> list[Any]:
+    return [each.frame.to_json() if isinstance(each, Send) else each for each in effects]
+
+
+def answered(session: SessionState, now: float) -> list[Effect]:
+    if session.query is None:
+        return []
+    name = session.query.query_id
+    return [*session.answer_event(name, TextDelta("Text."), now), *session.answer_event(name, AnswerEnd(), now)]
+
+
+Take = Callable[[SessionState, Callable[..., list[Effect]]], list[Effect]]
+
+
+def a_step(random: Random, now: float) -> Take:
+    if random.random() < 0.05:
+        return lambda session, _: session.tick(now)
+    if random.random() < 0.05:
+        return lambda session, _: answered(session, now)
+    raw = json.dumps(a_message(random))
+
+    def say(_: SessionState, receive: Callable[..., list[Effect]]) -> list[Effect]:
+        message, details = read(raw)
+        return receive(message, now, details)
+
+    return say
+
+
+@pytest.mark.parametrize("speculate", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_short_way_of_a_message_leads_where_the_long_one_does(seed: int, speculate: bool) -> None:
+    random = Random(seed)
+    settings = make_settings(segment_max_chars=LIMIT, speculate=speculate)
+    for _ in range(TALKS):
+        short, long = (SessionState("s1", settings, judge=judge_by_signs) for _ in range(2))
+        now = 0.0
+        assert told(short.connect(now)) == told(long.connect(now))
+        for _ in range(STEPS):
+            take = a_step(random, now)
+            assert told(take(short, short.receive)) == told(take(long, long.receive_fully))
+            assert short.deadline() == long.deadline()
+            assert short.snapshot(now) == long.snapshot(now)
+            now += random.choice(SECONDS)
+
+
+def test_who_goes_on_speaking_takes_the_short_way() -> None:
+    session = SessionState("s1", make_settings(), judge=judge_by_signs)
+    session.receive(AsrChunk(text="what"), 0.0)
+    assert session.hear_on(AsrChunk(text="what is", id="7"), 0.1) is not None
