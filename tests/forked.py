@@ -1,13 +1,14 @@
 """The service as a process of its own that need not import it: one that has done so forks, for each worker of pytest.
 
 It is what `python -m ...` starts, with its own environment, folder, session and log. What the interpreter or an import
-takes from the environment it does not see: whoever tests that starts a whole process.
+takes from the environment it does not see: whoever tests that starts a whole process. Workers that it starts fork, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -19,9 +20,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkProcess, ForkServerContext
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
+
+import uvicorn._subprocess
+from prometheus_client import values
+from uvicorn.supervisors.multiprocess import SIGNALS
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = ["app.main", "app.services.dify_client", "app.sessions.shared.store", "uvicorn.loops.uvloop", __name__]
@@ -87,10 +93,25 @@ async def fork(module: str, arguments: Sequence[str], cwd: Path, environment: Ma
         transport.close()
 
 
+class Worker(ForkProcess):
+    """What uvicorn's supervisor spawns, which need not import the service again: it begins as a new process does."""
+
+    def run(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        gc.enable()
+        vars(values)["ValueClass"] = values.get_value_class()  # an import looks whether several processes count
+        try:
+            super().run()
+        finally:
+            atexit._run_exitfuncs()
+
+
 def _become(
     module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], stderr: Connection
 ) -> None:
     vars(multiprocessing.process)["_parent_process"] = None  # the service takes one with a parent for a worker
+    vars(uvicorn._subprocess)["spawn"] = SimpleNamespace(Process=Worker)
     os.setsid()
     os.chdir(cwd)
     os.dup2(stderr.fileno(), 2)

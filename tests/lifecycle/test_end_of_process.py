@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.lifecycle.signals import REPEAT_SECONDS
 from tests.client import Client
-from tests.lifecycle.test_process import PATIENCE, Process, forked
+from tests.lifecycle.test_process import PATIENCE, Process, forked, started
 from tests.rules import text_of
 from tests.scrape import scrape
 from tests.service import Service, browse
@@ -88,11 +89,14 @@ async def answered(http: httpx.AsyncClient, url: str) -> httpx.Response:
 
 
 @asynccontextmanager
-async def running(command: tuple[str, ...], dify: StandInDify, tmp_path: Path, **more: str) -> AsyncIterator[Running]:
+async def running(
+    command: tuple[str, ...], dify: StandInDify, tmp_path: Path, is_whole: bool = False, /, **more: str
+) -> AsyncIterator[Running]:
     settings = {"PORT": "0", "DIFY_API_KEY": dify.api_key, "DIFY_BASE_URL": dify.base_url, **more}
     if command == WORKERS:
         settings["WORKERS"] = "2"
-    async with forked(*command, cwd=tmp_path, **settings) as process, AsyncExitStack() as clients:
+    start = partial(started, "-m") if is_whole else forked
+    async with start(*command, cwd=tmp_path, **settings) as process, AsyncExitStack() as clients:
         line = await process.read_until("Uvicorn running" if command[0] == "uvicorn" else "Connect to")
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found is not None
@@ -127,7 +131,8 @@ async def test_no_running_answer_is_lost(
 ) -> None:
     go = asyncio.Event()
     dify.default = answer("One", wait(go), " two.")
-    async with running(command, dify, tmp_path, DRAIN_SECONDS="60") as process:
+    is_whole = (command, number) == (WORKERS, signal.SIGTERM)  # once its workers are started as users start them
+    async with running(command, dify, tmp_path, is_whole, DRAIN_SECONDS="60") as process:
         idle = await process.connect()
         clients = await asyncio.gather(*(process.asking() for _ in range(CLIENTS)))
         process.signal(number)
