@@ -23,7 +23,8 @@ from app.errors import (
 from app.models.answers import AnswerEnd, AnswerEvent, Question, TextDelta, Turn
 from app.services.local_rag import NOTHING_FITS, NOTHING_FITS_ZH
 from app.services.openai_client import OpenAiClient, open_openai
-from tests.service import make_settings
+from tests.client import PATIENCE
+from tests.service import free_port, make_settings
 from tests.standin.exchange import Script
 from tests.standin.openai import DONE, PING, USAGE, StandInOpenAi, chunk, event, refusal, says
 from tests.standin.scripts import close_before_head, cut, hang, pings_forever, reset, send, status, wait
@@ -51,7 +52,7 @@ async def client_of(server: StandInOpenAi, **changes: Any) -> AsyncIterator[Open
         "openai_stall_timeout": NEVER,
         "openai_total_timeout": NEVER,
     }
-    async with asyncio.timeout(30), open_openai(make_settings(**(values | changes))) as client:
+    async with asyncio.timeout(PATIENCE), open_openai(make_settings(**(values | changes))) as client:
         yield client
 
 
@@ -304,7 +305,7 @@ async def test_nothing_secret_and_nothing_said_is_logged(
 
 
 async def test_nobody_listening_is_unavailable(server: StandInOpenAi) -> None:
-    async with client_of(server, openai_base_url="http://127.0.0.1:9/v1", openai_timeout=0.1) as client:
+    async with client_of(server, openai_base_url=f"http://127.0.0.1:{free_port()}/v1") as client:
         with pytest.raises(RagUnavailable):
             await hear(client)
 

@@ -14,10 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.client import PATIENCE
 from tests.service import ROOT, Service
 
-START_SECONDS = 30.0
-END_SECONDS = 15.0
 LONGEST_LINE = 1 << 22
 
 
@@ -65,7 +64,7 @@ class Watched:
             self._address.set_exception(RuntimeError("\n".join(["the service does not start:", *self.faults])))
 
     async def started(self) -> Service:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             url: str = await self._address
         return Service(int(url.split(":")[2].split("/")[0]))
 
@@ -79,7 +78,7 @@ class Watched:
     async def figures(self) -> Figures:
         assert self._process.stdout is not None
         self._process.send_signal(signal.SIGUSR1)
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             counts = json.loads(await self._process.stdout.readline())
         return Figures(
             self.resident_mb(),
@@ -120,7 +119,7 @@ async def watched(**settings: object) -> AsyncIterator[tuple[Watched, Service]]:
                 if process.returncode is None:
                     process.terminate()
                 try:
-                    async with asyncio.timeout(END_SECONDS):
+                    async with asyncio.timeout(PATIENCE):
                         service.exit_status = await process.wait()
                 except TimeoutError:
                     service.faults.append("the service did not end")
