@@ -23,7 +23,8 @@ from tests.standin.scripts import answer, hang
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # what it tries is no part of this process
 
-PATIENCE = 60.0
+PATIENCE = 180.0
+"""Seconds: where all processors are busy, what is imported for a start takes half a minute."""
 
 
 class Process:

@@ -39,7 +39,7 @@ def test_a_fresh_clone_is_green_on_a_python_of_this_machine(folder: Path, python
     call("make", "-C", copy_checkout(folder), "test", f"PYTHON={path}", env=without_make())
 
 
-@pytest.mark.parametrize(("release", "python"), [("trixie", "3.13"), ("sid", "3.14")])
+@pytest.mark.parametrize(("release", "python"), [("bookworm", "3.11"), ("trixie", "3.13"), ("sid", "3.14")])
 def test_a_fresh_clone_is_green_on_a_bare_debian(debian: Debian, folder: Path, release: str, python: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can change to another root file system")

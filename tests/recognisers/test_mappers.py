@@ -57,7 +57,7 @@ async def in_node(rows: list[Row]) -> list[Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(3 * PATIENCE):
         out, err = await process.communicate(json.dumps(rows).encode())
     assert process.returncode == 0, err.decode()
     made: list[Any] = json.loads(out)

@@ -64,7 +64,7 @@ class Watched:
             self._address.set_exception(RuntimeError("\n".join(["the service does not start:", *self.faults])))
 
     async def started(self) -> Service:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(3 * PATIENCE):  # it imports all there is
             url: str = await self._address
         return Service(int(url.split(":")[2].split("/")[0]))
 
