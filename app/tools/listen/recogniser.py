@@ -146,7 +146,8 @@ class _Lines:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._patience = asyncio.timeout(None)
+        self._patience: asyncio.Timeout | None = None
+        """How long somebody waits for the next word, if somebody does."""
         self._is_finished = False
 
     async def send(self, piece: bytes) -> None:
@@ -161,18 +162,19 @@ class _Lines:
         self._is_finished = True
         with suppress(OSError):
             self._writer.write_eof()
-        with suppress(RuntimeError):  # nobody is waiting
+        if self._patience is not None:
             self._patience.reschedule(_now() + LAST_SECONDS)
 
     async def hear(self) -> Message | None:
         try:
-            self._patience = asyncio.timeout(LAST_SECONDS if self._is_finished else None)
-            async with self._patience:
+            async with asyncio.timeout(LAST_SECONDS if self._is_finished else None) as self._patience:
                 line = await self._reader.readline()
         except TimeoutError:
             return None
         except (OSError, ValueError) as error:  # ValueError: a line without an end
             raise Lost(f"the connection to the recogniser is lost: {error}") from error
+        finally:
+            self._patience = None
         if not line and not self._is_finished:
             raise Lost("the recogniser closed the connection")
         return line.decode(errors="replace") or None
@@ -190,7 +192,8 @@ class _Socket:
         self._pieces = 0
         self._is_finished = False
         self._is_over = False
-        self._patience = asyncio.timeout(None)
+        self._patience: asyncio.Timeout | None = None
+        """How long somebody waits for the next word, if somebody does."""
 
     async def begin(self, wishes: Wishes) -> None:
         for frame in self._ear.opening(wishes):
@@ -220,7 +223,7 @@ class _Socket:
         self._is_finished = True
         for frame in self._ear.closing(self._pieces):
             await self._write(frame)
-        with suppress(RuntimeError):  # nobody is waiting
+        if self._patience is not None:
             self._patience.reschedule(_now() + LAST_SECONDS)
 
     async def _write(self, frame: str | bytes) -> None:
@@ -235,8 +238,7 @@ class _Socket:
         if self._is_over:
             return None
         try:
-            self._patience = asyncio.timeout(LAST_SECONDS if self._is_finished else None)
-            async with self._patience:
+            async with asyncio.timeout(LAST_SECONDS if self._is_finished else None) as self._patience:
                 raw = await self._socket.recv()
         except TimeoutError:
             return None
@@ -244,6 +246,8 @@ class _Socket:
             if self._is_finished:
                 return None
             raise _lost(closed) from closed
+        finally:
+            self._patience = None
         text = raw if isinstance(raw, str) else raw.decode(errors="replace")
         try:
             message = json.loads(text)
