@@ -8,6 +8,7 @@ import importlib
 import os
 import pkgutil
 import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
@@ -84,6 +85,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         # Each worker has two that count, and a pause stops the second one only: this is the first.
         controller.cov.stop()
         return
+    if not shutil.which("redis-server"):
+        for cov in (controller.cov, controller.combining_cov):  # what nothing runs there is not missing
+            cov.set_option("report:omit", ["app/sessions/shared/*"])
     # The lines of an import are counted here, whoever comes first to need it.
     for module in pkgutil.walk_packages(app.__path__, "app."):
         if not module.name.endswith(".__main__"):
