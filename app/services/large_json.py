@@ -19,10 +19,11 @@ MAX_DIGITS = 1000
 
 Data = bytes | bytearray
 
-# An object of nothing but plain fields up to its "answer", as Dify writes every event with text. An atomic group, for
-# Python 3.11.2 (Debian 12) finds nothing with a possessive one around others.
+# Atomic groups: Python 3.11.2 (Debian 12) loses what it has found when the last turn of a possessive one fails.
+
+# An object of nothing but plain fields up to its "answer", as Dify writes every event with text.
 _TEXT_HEAD = re.compile(rb'\s*+\{(?>(?:\s*+"\w++"\s*+:\s*+(?:"[^"\\]*+"|[\w.+-]++)\s*+,)*)\s*+"answer"\s*+:\s*+"')
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\(?:u[0-9a-fA-F]{4}|[^u]))*+')
+_IN_STRING = re.compile(rb'(?>(?:[^"\\]++|\\(?:u[0-9a-fA-F]{4}|[^u]))*)')
 
 
 def read_json(data: Data) -> Any:
