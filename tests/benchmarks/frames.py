@@ -99,16 +99,16 @@ def tell(name: str, tasks: list[Task]) -> None:
 async def main(questions: int) -> None:
     text = [*PARTS, *REST] * 4
     heading(f"{questions} questions and {questions * STATEMENTS_A_QUESTION} statements, ten a second")
-    async with StandInDify() as dify, launched() as browser:
+    async with StandInDify() as dify:
         settings = make_settings(
             dify_base_url=dify.base_url, dify_api_key=dify.api_key, queued_questions=50, messages_per_second=1000
         )
         async with serve(settings) as service:
             for name, with_drawer in (("as it opens", False), ("with its frames open", True)):
                 dify.will(*(answer(*text) for _ in range(questions)))
-                page = await browser.new_page(locale="en-US", viewport={"width": 1440, "height": 900})
-                tell(name, await play(browser, page, service.http_url, questions, with_drawer=with_drawer))
-                await page.close()
+                async with launched() as browser:  # one that has done nothing before
+                    page = await browser.new_page(locale="en-US", viewport={"width": 1440, "height": 900})
+                    tell(name, await play(browser, page, service.http_url, questions, with_drawer=with_drawer))
 
 
 if __name__ == "__main__":

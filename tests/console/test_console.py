@@ -6,15 +6,16 @@ import asyncio
 import hashlib
 import importlib.util
 import json
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
 from tests.conftest import Serve
-from tests.console.conftest import CUT, RECOGNISER, OpenConsole, OpenPage, card, control, say, seen
+from tests.console.conftest import CUT, RECOGNISER, OpenConsole, OpenPage, card, control, play_frames, say, seen
 from tests.console.lossy import lossy_network
 from tests.console.stripping import stripping_proxy
 from tests.service import Service, free_port, make_settings, serve
@@ -715,6 +716,53 @@ async def test_the_drawer_shows_filters_and_gives_away_the_frames(open_console: 
     await page.keyboard.press("Escape")
     await expect(page.locator("#drawer")).to_be_hidden()
     await expect(page.locator("#toggle-frames")).to_be_focused()
+
+
+async def test_of_thousands_of_frames_only_those_in_sight_are_there(service: Service, open_page: OpenPage) -> None:
+    service_says: list[Callable[..., None]] = []
+    page = (await open_page(service.http_url, socket=play_frames(service_says.append))).page
+    await expect(page.locator("body")).to_have_attribute("data-state", "open")
+    (tell,) = service_says
+    for number in range(1, 2001):
+        tell("status", stage="idle", number=number)
+    await page.locator("#toggle-frames").click()
+    await page.get_by_label("Filter the frames").fill("idle")  # not what the page says by itself
+    rows, pane, shown = page.locator("#frames li"), page.locator("#frames"), page.locator("#frames-shown")
+    await expect(shown).to_contain_text("2000 of")
+    await expect(row(page, 2000)).to_be_in_viewport()
+    assert await rows.count() < 80
+    # All can be reached: what was opened is open when somebody comes back, and nothing takes them away from it.
+    await pane.evaluate("pane => pane.scrollTo(0, 0)")
+    await expect(row(page, 1)).to_be_in_viewport()
+    await expect(row(page, 2000)).to_have_count(0)
+    await row(page, 9).locator("summary").click()
+    opened = row(page, 9).locator("pre")
+    await expect(opened).to_contain_text('"number": 9')
+    high = 2000 * 28 + await opened.evaluate("pre => pre.offsetHeight")
+    await expect(pane).to_have_js_property("scrollHeight", high)
+    await pane.evaluate("pane => pane.scrollTo(0, 20_000)")
+    await expect(opened).to_have_count(0)
+    await pane.evaluate("pane => pane.scrollTo(0, 0)")
+    await expect(opened).to_be_in_viewport()
+    tell("status", stage="idle", number=2001)
+    await expect(shown).to_contain_text("2001 of")
+    await expect(opened).to_be_in_viewport()
+    # The keyboard goes on below what was in sight.
+    await row(page, 10).locator("summary").focus()
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+    await expect(row(page, 70).locator("summary")).to_be_focused()
+    # At the end again, it goes along.
+    await pane.evaluate("pane => pane.scrollTo(0, pane.scrollHeight)")
+    await expect(row(page, 2001)).to_be_in_viewport()
+    for number in range(2002, 2101):
+        tell("status", stage="idle", number=number)
+    await expect(row(page, 2100)).to_be_in_viewport()
+
+
+def row(page: Page, place: int) -> Locator:
+    """A frame in the drawer, by its place among those that are shown."""
+    return page.locator(f'#frames li[aria-posinset="{place}"]')
 
 
 async def test_frames_can_be_replayed(page: Page, dify: StandInDify, tmp_path: Path) -> None:
