@@ -16,6 +16,13 @@ let views = 0;
 /** The views that show the text as it is until it has come. @type {Set<MarkdownView>} */
 const plain = new Set();
 
+/** @param {ParentNode} node @returns {{former: HTMLDetailsElement, is_focused: boolean}[]} what folds in it, as it is now */
+function foldsOf(node) {
+  const folds = [...(node.querySelectorAll?.("details") ?? [])];
+  if (node.localName === "details") folds.unshift(node);
+  return folds.map((former) => ({ former, is_focused: former.firstElementChild === document.activeElement }));
+}
+
 /** Shows a text in an element. Only blocks that changed are made anew; a slow one makes the next wait longer. */
 export class MarkdownView {
   #blocks = [];
@@ -24,6 +31,8 @@ export class MarkdownView {
   #timer = 0;
   #is_plain = false;
   #is_over = false;
+  /** What folded in the blocks that are made anew. @type {{former: HTMLDetailsElement, is_focused: boolean}[]} */
+  #folds = [];
   #ids = `part-${++views}`;
 
   /** @param {HTMLElement} element */
@@ -89,12 +98,22 @@ export class MarkdownView {
     const blocks = rendering.blocksOf(this.#text, this.#is_over);
     let same = 0;
     while (same < blocks.length && blocks[same].key === this.#blocks[same]?.key) same++;
-    for (const { nodes } of this.#blocks.splice(same)) nodes.forEach((node) => node.remove());
+    const gone = this.#blocks.splice(same).flatMap(({ nodes }) => nodes);
+    this.#folds.unshift(...gone.flatMap((node) => foldsOf(node)));
+    gone.forEach((node) => node.remove());
     for (const token of blocks.slice(same)) {
       const fragment = rendering.nodesOf(token, this.#ids);
+      foldsOf(fragment).forEach(({ former }) => this.#takeOver(former));
       this.#blocks.push({ key: token.key, nodes: [...fragment.childNodes] });
       this.#element.append(fragment);
     }
+  }
+
+  /** What stands for a fold is as open as the reader has left that one. @param {HTMLDetailsElement} fold */
+  #takeOver(fold) {
+    const { former, is_focused } = this.#folds.shift() ?? {};
+    if (former) fold.open = former.open;
+    if (is_focused) setTimeout(() => fold.firstElementChild.focus({ preventScroll: true }));
   }
 
   #showPlain() {

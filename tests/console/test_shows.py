@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from tests.console.conftest import OpenConsole, OpenPage, control, play_frames, say, seen
 from tests.service import Service
 from tests.standin.dify import StandInDify
-from tests.standin.scripts import answer
+from tests.standin.scripts import answer, wait
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.no_cover, pytest.mark.slow]
 
@@ -150,6 +150,25 @@ $$\\href{javascript:hacked=1}{x} \\nothing$$
 
 [^1]: A note, with a [link](https://example.org/).
 """
+
+
+async def test_details_stay_as_a_reader_has_left_them_while_the_answer_grows(page: Page, dify: StandInDify) -> None:
+    more, end = asyncio.Event(), asyncio.Event()
+    first = "<details><summary>How?</summary>\n\nOne.\n\n"
+    dify.will(
+        answer(first, wait(more), "Two.\n\n", wait(end), "</details>\n\n<details open><summary>B</summary>C</details>")
+    )
+    await say(page, "How long is the warranty?")
+    details = page.locator(".answer details")
+    await details.locator("summary").press("Enter")
+    await expect(details).to_have_attribute("open", "")
+    more.set()
+    await expect(details.get_by_text("Two.")).to_be_visible()
+    await expect(details.locator("summary")).to_be_focused()
+    end.set()
+    await expect(page.locator(".card.answered")).to_be_visible()
+    await expect(details.first.get_by_text("One.")).to_be_visible()
+    await expect(details.last.get_by_text("C")).to_be_visible()
 
 
 async def test_details_notes_tables_colours_and_formulas(page: Page, dify: StandInDify) -> None:
