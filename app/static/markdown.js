@@ -79,7 +79,7 @@ export class MarkdownView {
         this.#showBlocks();
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        this.#is_plain = true; // the stack was not deep enough
+        this.#is_plain = true; // the stack was not deep enough, or a block has too many lines
       }
     }
     if (this.#is_plain || !rendering) this.#showPlain();
@@ -104,8 +104,11 @@ export class MarkdownView {
     for (const token of blocks.slice(same)) {
       const fragment = rendering.nodesOf(token, this.#ids);
       foldsOf(fragment).forEach(({ former }) => this.#takeOver(former));
-      this.#blocks.push({ key: token.key, nodes: [...fragment.childNodes] });
-      this.#element.append(fragment);
+      // What goes on with a list stands in the list.
+      const list = token.is_more && this.#element.querySelector(":scope > :is(ol, ul):last-child");
+      const shown = list ? fragment.firstChild : fragment;
+      this.#blocks.push({ key: token.key, nodes: [...shown.childNodes] });
+      (list || this.#element).append(...shown.childNodes);
     }
   }
 

@@ -53,6 +53,10 @@ const markdown = new Marked({
   extensions: [details, footnote, reference, ...math],
 });
 
+const PART_LINES = 100;
+/** A block of more than that, which has no parts, is shown as the text it is: it would keep the page for long. */
+const MOST_LINES = 1500;
+
 /** While a text grows, what is marked in its last paragraph ends where the text does. */
 function closed(text) {
   if ((text.match(/^ {0,3}(?:```|~~~)/gm) ?? []).length % 2) return text; // within code
@@ -66,7 +70,34 @@ function closed(text) {
 export function blocksOf(text, is_over) {
   const notes = knowFootnotes(text);
   const tokens = markdown.lexer(is_over ? text : closed(text)).filter(({ type }) => type !== "space" && type !== "def");
-  return tokens.map((token) => Object.assign(token, { key: token.raw.includes("[^") ? token.raw + notes : token.raw }));
+  return tokens.flatMap(partsOf).map((token) => Object.assign(token, { key: keyOf(token) + (token.raw.includes("[^") ? notes : "") }));
+}
+
+// A list with a blank line between its entries is set wider, all of it.
+const keyOf = ({ type, raw, loose, is_more }) => (type === "list" ? `${raw}${loose}${is_more}` : raw);
+
+const linesOf = (text) => text.split("\n").length;
+
+/** A list that goes on and on in parts: only the last one is made anew while it grows, and none of them takes long. */
+function partsOf(token) {
+  if (token.type !== "list") {
+    if (token.type !== "code" && token.type !== "table" && linesOf(token.raw) > MOST_LINES) throw new RangeError("too many lines");
+    return [token];
+  }
+  const parts = [];
+  let lines = Infinity;
+  for (const item of token.items) {
+    const more = linesOf(item.raw);
+    if (more > MOST_LINES) throw new RangeError("too many lines");
+    lines += more;
+    if (lines > PART_LINES) {
+      parts.push({ ...token, items: [], raw: "", is_more: parts.length > 0 });
+      lines = more;
+    }
+    parts.at(-1).items.push(item);
+    parts.at(-1).raw += item.raw;
+  }
+  return parts;
 }
 
 /** What is large comes when it is needed; from then on it is at hand, without a wait that would be seen. */

@@ -152,6 +152,22 @@ $$\\href{javascript:hacked=1}{x} \\nothing$$
 """
 
 
+async def test_a_long_list_is_one_list_of_which_only_the_end_is_made_anew(page: Page, dify: StandInDify) -> None:
+    more = asyncio.Event()
+    items = [f"{n}. item {n}\n" for n in range(3, 1003)]
+    dify.will(answer("".join(items[:250]), wait(more), "".join(items[250:]), "\nThe end."))
+    await say(page, "How long is the warranty?")
+    shown = page.locator(".answer")
+    await expect(shown.locator("li")).to_have_count(250)
+    await shown.locator("li").nth(150).evaluate("item => item.same = true")
+    more.set()
+    await expect(shown.locator("p")).to_have_text("The end.")
+    await expect(shown.locator("li").nth(150)).to_have_js_property("same", value=True)
+    await expect(shown.locator("ol")).to_have_count(1)
+    await expect(shown.locator("ol")).to_have_attribute("start", "3")
+    await expect(shown.locator("li")).to_have_text([f"item {n}" for n in range(3, 1003)])
+
+
 async def test_details_stay_as_a_reader_has_left_them_while_the_answer_grows(page: Page, dify: StandInDify) -> None:
     more, end = asyncio.Event(), asyncio.Event()
     first = "<details><summary>How?</summary>\n\nOne.\n\n"
