@@ -9,6 +9,11 @@ const DEEP = /(?:[>*_[\](){}~`+] ?){60}|^[ \t]{400}/m;
 const isTooMuch = (text) =>
   text.length > MOST_CHARS || DEEP.test(text) || text.split(/\n[^\S\n]*\n/).reduce((work, { length }) => work + length ** 2, 0) > MOST_WORK;
 
+/** Longer than that no part of an answer keeps the page. */
+const MOST_MS = 10;
+const NOTHING = ["", false, []];
+const breath = () => new Promise((resolve) => setTimeout(resolve));
+
 /** What makes Markdown of it is a third of the page: it comes with the first question. @type {typeof import("./rendering.js")} */
 let rendering;
 let is_loading = false;
@@ -31,6 +36,10 @@ export class MarkdownView {
   #timer = 0;
   #is_plain = false;
   #is_over = false;
+  /** Whether some of the text that was read is still to be made. */
+  #is_behind = false;
+  /** What was read last, whether it was all, and its blocks. @type {[string, boolean, object[]]} */
+  #known = NOTHING;
   /** What folded in the blocks that are made anew. @type {{former: HTMLDetailsElement, is_focused: boolean}[]} */
   #folds = [];
   #ids = `part-${++views}`;
@@ -53,7 +62,10 @@ export class MarkdownView {
     } finally {
       is_loading = false;
     }
-    for (const view of plain) view.#render();
+    for (const view of plain) {
+      await breath(); // to load it has taken its time, and so does the first text
+      view.#render();
+    }
     plain.clear();
   }
 
@@ -63,11 +75,12 @@ export class MarkdownView {
     this.#timer ||= setTimeout(() => this.#render(), 16);
   }
 
-  /** Show the last text now: nothing more comes. */
-  finish() {
+  /** Show the last text now: nothing more comes. @returns {Promise<void>} when all of it stands there */
+  async finish() {
     this.#is_over = true;
     this.#load();
     this.#render();
+    while (this.#is_behind) await breath();
   }
 
   #render() {
@@ -84,6 +97,10 @@ export class MarkdownView {
     }
     if (this.#is_plain || !rendering) this.#showPlain();
     const shown = this.#text;
+    if (this.#is_behind) {
+      this.#timer = setTimeout(() => this.#render());
+      return;
+    }
     this.#timer = setTimeout(
       () => {
         this.#timer = 0;
@@ -95,13 +112,19 @@ export class MarkdownView {
 
   #showBlocks() {
     this.#element.querySelector(":scope > .plain")?.remove();
-    const blocks = rendering.blocksOf(this.#text, this.#is_over);
+    const blocks = this.#read();
+    const until = document.hidden ? Infinity : performance.now() + MOST_MS;
     let same = 0;
     while (same < blocks.length && blocks[same].key === this.#blocks[same]?.key) same++;
     const gone = this.#blocks.splice(same).flatMap(({ nodes }) => nodes);
     this.#folds.unshift(...gone.flatMap((node) => foldsOf(node)));
     gone.forEach((node) => node.remove());
+    this.#is_behind = false;
     for (const token of blocks.slice(same)) {
+      if (performance.now() > until) {
+        this.#is_behind = true;
+        return;
+      }
       const fragment = rendering.nodesOf(token, this.#ids);
       foldsOf(fragment).forEach(({ former }) => this.#takeOver(former));
       // What goes on with a list stands in the list.
@@ -110,6 +133,15 @@ export class MarkdownView {
       this.#blocks.push({ key: token.key, nodes: [...shown.childNodes] });
       (list || this.#element).append(...shown.childNodes);
     }
+    this.#known = NOTHING;
+  }
+
+  /** To go on with a text that is being made takes no second reading. */
+  #read() {
+    const [text, is_over, blocks] = this.#known;
+    if (this.#is_behind && text === this.#text && is_over === this.#is_over) return blocks;
+    this.#known = [this.#text, this.#is_over, rendering.blocksOf(this.#text, this.#is_over)];
+    return this.#known[2];
   }
 
   /** What stands for a fold is as open as the reader has left that one. @param {HTMLDetailsElement} fold */
@@ -120,6 +152,7 @@ export class MarkdownView {
   }
 
   #showPlain() {
+    this.#is_behind = false;
     for (const { nodes } of this.#blocks.splice(0)) nodes.forEach((node) => node.remove());
     if (!this.#text) return this.#element.replaceChildren();
     let plain = this.#element.querySelector(":scope > .plain");

@@ -86,6 +86,8 @@ class Card {
   #body = make("div", { class: "answer", dir: "auto" });
   #after = make("div", { class: "after" });
   #view = new MarkdownView(this.#body);
+  /** When all of the answer stands there. */
+  #shown = Promise.resolve();
 
   constructor(frame, line, context) {
     this.#question = frame.question;
@@ -150,7 +152,7 @@ class Card {
     this.element.classList.replace("running", kind);
     this.#waterfall.end();
     this.#note.textContent = "";
-    this.#view.finish();
+    this.#shown = this.#view.finish();
   }
 
   /** The service's own times stand for those that were taken here. */
@@ -168,7 +170,7 @@ class Card {
     if (frame.sources?.length) this.#after.append(sourcesOf(frame.sources));
     const rate = !frame.provider && this.#context.rate(frame.query_id);
     this.#after.append(this.#footer(frame, [...(rate ? [ratingOf(rate)] : []), this.#copyButton(t("copy_python"), () => asPython(this.#context.address, this.#question)), this.#copyButton(t("copy"), () => this.#text)]));
-    announce(t("answer_ready", { text: this.#body.textContent.slice(0, 400) }));
+    this.#shown.then(() => announce(t("answer_ready", { text: this.#body.textContent.slice(0, 400) })));
   }
 
   /** Some text may stand there already: it stays, and one sentence says that it breaks off, and why. */

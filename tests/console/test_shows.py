@@ -152,6 +152,22 @@ $$\\href{javascript:hacked=1}{x} \\nothing$$
 """
 
 
+async def test_a_long_answer_is_made_bit_by_bit(page: Page, dify: StandInDify) -> None:
+    dify.will(answer("".join(f"Paragraph {n}.\n\n" for n in range(3000))))
+    await page.evaluate("""() => {
+      window.seen = new Set();
+      (function look() {
+        seen.add(document.querySelectorAll(".answer > p").length);
+        requestAnimationFrame(look);
+      })();
+    }""")
+    await say(page, "How long is the warranty?")
+    await expect(page.locator(".answer > p")).to_have_count(3000)
+    await expect(page.locator(".answer > p").last).to_have_text("Paragraph 2999.")
+    await expect(page.locator("#announce")).to_contain_text("Answer: Paragraph 0.")
+    assert len(await page.evaluate("[...seen]")) > 2, "all of it at once"
+
+
 async def test_a_long_list_is_one_list_of_which_only_the_end_is_made_anew(page: Page, dify: StandInDify) -> None:
     more = asyncio.Event()
     items = [f"{n}. item {n}\n" for n in range(3, 1003)]
