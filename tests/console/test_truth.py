@@ -306,6 +306,18 @@ async def test_a_short_answer_leaves_room_to_name_the_questions_before_it(page: 
 SMALL = [(390, 844), (390, 500), (844, 390), (512, 384), (360, 225)]
 
 
+async def test_a_low_window_shows_how_to_begin_and_frames(open_console: OpenConsole) -> None:
+    page = await open_console(viewport={"width": 360, "height": 225})
+    await expect(page.get_by_role("button", name="Play a talk")).to_be_in_viewport(ratio=1)
+    await say(page, "How long is the warranty?")
+    await expect(page.locator(".card.answered")).to_be_visible()
+    await page.locator("#toggle-frames").click()
+    await expect(page.locator("#frames li").last).to_be_in_viewport(ratio=0.9)
+    assert await page.locator("#frames").evaluate("pane => pane.clientHeight") >= 3 * 28
+    await page.get_by_role("button", name="Close").click()
+    await expect(page.locator("#drawer")).to_be_hidden()
+
+
 async def test_most_of_a_low_window_is_for_what_is_read(open_console: OpenConsole) -> None:
     page = await open_console(viewport={"width": 390, "height": 844})
     main = page.locator("main")
