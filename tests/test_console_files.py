@@ -152,6 +152,10 @@ async def test_the_guide_is_the_pages_of_the_docs(http: httpx.AsyncClient) -> No
 async def test_the_guide_has_no_other_pages(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(f"/guide/{path}")
     assert (response.status_code, response.json()) == (404, {"reason": "no_such_page"})
+    page = await http.get(f"/guide/{path}", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page.headers["vary"]) == (404, "Accept")
+    assert "The guide has no such page" in page.text
+    assert "{{" not in page.text
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.dependencies import RuntimeDep
-from app.routers.console import HEADERS, Page, pages, respond
+from app.routers.console import HEADERS, MEDIA_TYPES, Page, pages, respond
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,10 +36,25 @@ async def page(request: Request, runtime: RuntimeDep, name: str) -> Response:
     name = name or "index"
     text = texts().get(name.removesuffix(".md"))
     if text is None:
-        return JSONResponse({"reason": "no_such_page"}, 404, HEADERS)
+        return _missing(request, runtime.settings.app_title)
     if name.endswith(".md"):
         return respond(request, text)
-    shell = pages()["guide.html"].content.decode()
-    for key, value in (("app_title", runtime.settings.app_title), ("page", name)):
+    return respond(request, Page.of(_filled("guide.html", app_title=runtime.settings.app_title, page=name), ".html"))
+
+
+def _missing(request: Request, app_title: str) -> Response:
+    """For people a page with a way back; programs, and this guide itself, get a reason."""
+    headers = {**HEADERS, "Vary": "Accept"}
+    if "text/html" not in request.headers.get("Accept", ""):
+        return JSONResponse({"reason": "no_such_page"}, 404, headers)
+    # As the browser counts, to which an escaped slash is none.
+    depth = request.scope["raw_path"].partition(b"/guide/")[2].count(b"/") + 1
+    page = _filled("guide-missing.html", app_title=app_title, up="../" * depth)
+    return Response(page, 404, headers, MEDIA_TYPES[".html"])
+
+
+def _filled(name: str, **values: str) -> bytes:
+    shell = pages()[name].content.decode()
+    for key, value in values.items():
         shell = shell.replace(f"{{{{{key}}}}}", html.escape(value))
-    return respond(request, Page.of(shell.encode(), ".html"))
+    return shell.encode()

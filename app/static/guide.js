@@ -2,15 +2,11 @@
 
 import { Marked } from "./vendor/marked.esm.js";
 import { make } from "./dom.js";
+import "./theme.js";
 import "./vendor/purify.min.js";
 
 const { DOMPurify } = globalThis;
 const root = document.documentElement;
-try {
-  root.dataset.theme = localStorage.getItem("realtime-rag theme") ?? "";
-} catch {
-  /* not kept */
-}
 
 const ALLOWED = {
   ALLOWED_TAGS: "a blockquote br code del em h1 h2 h3 h4 hr li ol p pre strong table tbody td th thead tr ul".split(" "),
