@@ -22,13 +22,15 @@ quick: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow and not machines" --hypothesis-profile quick
 
-# Dozens of processes start in the tests: what is compiled once need not be compiled by each.
+# Dozens of processes start in the tests: what is compiled once need not be compiled by each. Types are looked at beside the
+# tests, on what these leave of the machine, and what is wrong with them is told at the end: by then there is little to do.
 quick test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@echo "$(BIN)/mypy, beside the tests"; $(BIN)/mypy >/dev/null 2>&1 &
 	$(BIN)/pytest --cov -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/mypy --no-error-summary
 
 # Half an hour of mixed traffic, faults, lost sockets and nonsense; `make test` runs the same for seconds.
 soak: $(VENV)/.dev
