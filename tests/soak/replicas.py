@@ -19,7 +19,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.client import Client, open_client
-from tests.lifecycle.test_process import Process, connect_line, service_of, started
+from tests.lifecycle.test_process import Process, connect_line, forked, service_of
 from tests.redis import RedisServer
 from tests.rules import text_of
 from tests.service import Service
@@ -60,8 +60,8 @@ class Cluster:
 
     async def add(self) -> None:
         process = await self._stack.enter_async_context(
-            started(
-                *("-m", "app"),
+            forked(
+                "app",
                 cwd=self._folder,
                 PORT="0",
                 DIFY_API_KEY=self._dify.api_key,
