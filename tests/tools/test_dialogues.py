@@ -97,6 +97,7 @@ def test_nothing_heard_is_nothing_asked() -> None:
     assert replay() == Count(hours=30 / 3600)
 
 
+@pytest.mark.no_cover  # many times the same lines
 def test_the_dialogues_are_measured_with_and_without_marks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(DIALOGUES)]) == 0
     out = capsys.readouterr().out.splitlines()
