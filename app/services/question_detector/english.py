@@ -175,7 +175,8 @@ class _English(Table):
 TABLE: Final = _English(
     # "like" and "now" too: a clause seldom starts with their other meaning.
     lead=(
-        r"so|well|okay|ok|and|but|or|oh|yeah|yep|yes|no|nope|now|then|hey|hi|hello|right|alright|actually",
+        r"so|well|(?:okay|ok)(?! google\b)|and|but|or|oh|yeah|yep|yes|no|nope|now|then|(?:hey|hi)(?! google\b)",
+        r"hello|right|alright|actually",
         r"anyway|anyways|basically|like|just|wait|sorry|please|because|cause|also|again|say|gee|gosh|boy|man",
         r"wow|listen|look(?! (?:up|for|into)\b)|sure|great|good|cool|fine|nice(?! weather)|perfect|thanks",
         r"(?:let's see|let me see)(?! (?:what|how|if|who|where|when|why|whether|which)\b)|excuse me|i mean",
@@ -304,8 +305,12 @@ TABLE: Final = _English(
                 r"|also |kindly )*(?:tell|explain|describe|define|summari[sz]e|compare|clarify|elaborate"
                 r"|recommend|suggest|advise|translate|calculate|convert|show|give|find|look|check|search"
                 r"|list|read|say|walk|help|teach|remind (?:me|us) (?:what|how|who|when|where|why))\b",
-                r"(?:can|could|may) (?:i|we) (?:please |just |also )?(?:know|ask|hear|get|see|have) (?:about"
+                r"(?:can|could|may) (?:i|we) (?:please |just |also )?(?:know|ask|hear(?! some\b)|get|see|have) (?:about"
                 r"|what|how|if|the|a|some|more|your|you)\b",
+            ),
+            exceptions=(
+                r"\bshow (?:me|us) (?:the |my )?(?:last|next|first|previous) (?:episode|song|video|movie|film|track)\b",
+                r"\b(?:give|send|get) (?:me|us) .*\bupdates?\b.* every (?:[a-z]+ )?(?:minutes?|hours?|day|week)$",
             ),
         ),
         # An action, asked for politely, is not a question that a text answers.
@@ -318,7 +323,8 @@ TABLE: Final = _English(
                 r"(?:can|could|will|would) you (?:please |just |kindly )?(?:turn|switch|play|stop|start|set"
                 r"|open|close|shut|call|send|email|text|message|remind|add|remove|delete|cancel|order|book"
                 r"|buy|make|create|put|change|lower|raise|increase|decrease|mute|pause|resume|skip|dim|pass"
-                r"|move|bring|post|tweet|reply|schedule|save|clear|speak|repeat|shuffle|run|clean|wake)\b",
+                r"|move|bring|post|tweet|reply|schedule|save|clear|speak|repeat|shuffle|run|clean|wake|continue"
+                r"|forward|rewind|have [a-z]+ (?:be|come|call|bring|pick))\b",
                 r"(?:can|could|may) i (?:please )?(?:have|hear|get|order|listen)\b",
                 r"(?:please )?(?:turn|switch|play|stop|start|set|open|close|shut|call|send|email|text|remind"
                 r"|add|remove|delete|cancel|order|book|buy|create|mute|pause|resume|skip|dim|tweet|reply"
@@ -349,6 +355,9 @@ TABLE: Final = _English(
                 rf"|[a-z]+'(?:re|ll|ve|d|m)) ",
                 r"which [a-z]+s (?:me|us|him|her|them|you|it|people|everybody|everyone|the)\b",
                 r"what (?:is|was|are) [a-z ]{1,30}\b(?:is|was|are) (?:that|to|when|if|the|a)\b",
+                r"what (?:might|could|would) (?:get|help|work|come|happen|do|make|go) [a-z ]{1,60}\b(?:is|was) (?:that"
+                r"|to|when|if|the|a|kind|just)\b",
+                r"what [a-z]+'s [a-z]+ing (?:is|was|seems|sounds|looks)\b",
                 r"what (?:happened|happens|made|makes)(?: (?!if |when |while |after |before |to"
                 r" )[a-z]+){0,3} (?:is|was)\b",
             ),
