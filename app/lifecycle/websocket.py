@@ -62,7 +62,7 @@ class Socket(WebSocketsSansIOProtocol):
     def write(self, texts: Sequence[str]) -> bool:
         if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
             return False
-        self.transport.write(b"".join(map(frame_of, texts)))
+        self.transport.write(frame_of(texts[0]) if len(texts) == 1 else b"".join(map(frame_of, texts)))
         return True
 
     def _heard(self, data: bytes) -> int:
@@ -74,6 +74,12 @@ class Socket(WebSocketsSansIOProtocol):
             if not self._is_between_messages():
                 return 0
             self._is_parsing = False
+        payload, end = message_in(data, 0, self.config.ws_max_size)
+        if payload is not None and end == len(data):  # as nearly all that is read
+            try:
+                return end if self._hear((payload.decode(),)) else 0
+            except UnicodeDecodeError:
+                return 0
         texts: list[str] = []
         ends = [0]
         while len(texts) < DIRECT_MESSAGES and ends[-1] < len(data):

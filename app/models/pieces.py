@@ -50,6 +50,17 @@ class MessageAck:
         )
 
 
+INTERIM_ACK = MessageAck("", 0, "asr_chunk", False)
+"""Stands for the ack of any interim chunk, where only its kind matters."""
+
+
+def interim_ack(session_id: str, seq: int, id: str | None) -> str:
+    """The JSON of the `MessageAck` of an interim chunk, without making one."""
+    if id is not None:
+        return MessageAck(session_id, seq, "asr_chunk", False, id).to_json()
+    return f'{{"type":"ack","session_id":"{session_id}","seq":{seq},"received_type":"asr_chunk","is_final":false}}'
+
+
 @dataclass(slots=True)
 class AnswerPiece:
     """An `Answer` that is not the last one."""

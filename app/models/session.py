@@ -80,7 +80,8 @@ class SessionState(Interim):
         """The client is gone: what still runs for it ends, and there is nobody to tell."""
         return self._questions.leave(now)
 
-    def receive_fully(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
+    def receive(self, message: ClientMessage, now: float, details: Details | None = None) -> list[Effect]:
+        """Take a message; `details` tells which of its fields could not be taken as they came."""
         self._life.heard_at = now
         bounded = _bounded(message, self._settings.segment_max_chars)
         if bounded is not message:

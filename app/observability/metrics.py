@@ -87,6 +87,8 @@ class Metrics:
         self.refused = self.counter("handshakes_refused", "Clients that were not let in", "reason")
         self.closed = self.counter("connections_closed", "Connections that ended, by WebSocket close code", "code")
         self.messages = self.counter("messages", "Client messages that were taken", "type")
+        self.heard_on = 0
+        """Interim chunks that are not counted there yet: they come by the thousand, and nobody looks until `show`."""
         self.errors = self.counter("errors", "Error frames, refused messages among them", "code")
         self.verdicts = self.counter("verdicts", "Verdicts that clients were told", "reason", "language")
         self.asked = self.counter("questions_asked", "Questions announced to clients", "provider", *tenant)
@@ -154,10 +156,16 @@ class Metrics:
 
     def show(self, state: State) -> None:
         """Set the gauges to how things stand."""
+        self._count_heard_on()
         for name, gauge in self._gauges.items():
             gauge.set(getattr(state, name))
         for provider, count in state.open_breakers.items():
             self._breakers.labels(provider).set(count)
+
+    def _count_heard_on(self) -> None:
+        if self.heard_on:
+            self.messages.labels("asr_chunk").inc(self.heard_on)
+            self.heard_on = 0
 
     def page(self) -> bytes:
         """Everything in Prometheus' text format, with several processes that of all. Raises `MetricsUnreadable`."""
@@ -174,6 +182,7 @@ class Metrics:
 
     def close(self) -> None:
         """This process ends: its gauges count no more."""
+        self._count_heard_on()
         if self._folder is not None:
             mark_process_dead(os.getpid(), str(self._folder))
 

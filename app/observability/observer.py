@@ -23,6 +23,9 @@ class Observer:
     def sent(self, frame: Sent) -> None:
         """The session made this frame."""
 
+    def heard_on(self) -> None:
+        """The session made the ack of somebody who goes on speaking. They are many: `sent` is not told of them."""
+
     def started(self, effect: StartQuery) -> None:
         """A query begins. Called in the context that the query will run in."""
 
@@ -48,6 +51,13 @@ class Observers:
         for observer in self._all:  # as `_tell` would, at half its cost: once for each token
             try:
                 observer.sent(frame)
+            except Exception:
+                _log_failure(observer)
+
+    def heard_on(self) -> None:
+        for observer in self._all:
+            try:
+                observer.heard_on()
             except Exception:
                 _log_failure(observer)
 

@@ -109,13 +109,9 @@ class Connection:
     @property
     def is_free(self) -> bool:
         """The reader waits, and everything is sent."""
-        is_read = self.position == self._log.ready
-        return is_read and self._is_listening and self._is_open and self.close_code is None
-
-    @property
-    def _is_open(self) -> bool:
-        """What is written now leaves in order, before anything else."""
-        return not (self._is_sending or self._is_gone or self._greeting)
+        if self._is_sending or self._is_gone or self._greeting or self.close_code is not None:
+            return False
+        return self._is_listening and self.position == self._log.ready
 
     # Ending
 
@@ -150,12 +146,17 @@ class Connection:
 
     def send_now(self) -> bool:
         """Send what is unsent, if nothing has to wait for it. True if nothing is left."""
-        log, position, ready = self._log, self.position, self._log.ready
-        if self._direct is None or not self._is_open or ready - position > DIRECT_FRAMES:
+        log, position, direct = self._log, self.position, self._direct
+        ready = log.ready
+        if direct is None or self._is_sending or self._is_gone or self._greeting or ready - position > DIRECT_FRAMES:
             return False
         if position < ready:
-            texts = [log.frames[at - log.first] for at in range(position, ready)]
-            if not self._direct.write(texts):
+            frames = log.frames
+            if position + 1 == log.end:  # as mostly
+                texts = [frames[-1]]
+            else:
+                texts = [frames[at - log.first] for at in range(position, ready)]
+            if not direct.write(texts):
                 return False
             self.position, self._read = ready, log.written
         return True

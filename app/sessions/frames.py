@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
+from sys import getsizeof
 from typing import Any, Protocol
 
 from app.models.messages import NotResumed
@@ -76,15 +76,18 @@ class FrameLog:
 
     def append(self, text: str, frame: Sent | None = None) -> None:
         """Add a frame as it goes on the wire; `frame` is what it says."""
-        self._add(text)
-        self.ready = self.end
+        self.frames.append(text)  # as `_add` does: this is called for every frame
+        self.ready = self.end = self.end + 1
+        size = getsizeof(text)
+        self.size += size
+        self.written += size
         if len(self.frames) > self._max_frames or self.size > self._max_bytes:
             self.trim()
 
     def _add(self, frame: str) -> None:
         self.frames.append(frame)
         self.end += 1
-        size = sys.getsizeof(frame)
+        size = getsizeof(frame)
         self.size += size
         self.written += size
 
@@ -96,7 +99,7 @@ class FrameLog:
                 needed = reader.position
         frames = self.frames
         while self.first < needed and (len(frames) > self._max_frames or self.size > self._max_bytes):
-            self.size -= sys.getsizeof(frames.popleft())
+            self.size -= getsizeof(frames.popleft())
             self.first += 1
         while len(self._sessions) > 1 and self._sessions[1][1] < self.first:
             del self._sessions[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from app.config import Settings
 from app.errors import ClientError, InvalidJson, MessageTooLarge, RateLimited
-from app.models.messages import AsrChunk, ClientMessage, Details, id_of, read
+from app.models.messages import AsrChunk, ClientMessage, Details, id_of, read, valid
 from app.sessions.limits import MessageLimit, TokenBucket
 
 
@@ -26,12 +28,15 @@ class Intake:
             if len(raw) * 4 > limit and len(raw.encode()) > limit:
                 text = f"A message may have {limit} bytes at most."
                 raise MessageTooLarge(text, details={"limit": limit}, message_id=id_of(raw))
-            message, details = read(raw)
+            try:
+                message, details = valid(raw), None
+            except ValidationError:
+                message, details = read(raw)
         except ClientError as error:
             if wait := self.messages.take(now):
                 raise RateLimited(wait, error.message_id) from error
             raise
-        is_partial = isinstance(message, AsrChunk) and not message.is_final
+        is_partial = type(message) is AsrChunk and not message.is_final
         if wait := (self._partials if is_partial else self.messages).take(now):
             raise RateLimited(wait, message.id)
         return message, details

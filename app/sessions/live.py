@@ -17,8 +17,8 @@ from app.config import Settings
 from app.errors import ClientError
 from app.models.effects import CancelQuery, Close, Effect, LogBug, Rate, Send, StartQuery
 from app.models.lifetime import Ending
-from app.models.messages import NotResumed
-from app.models.pieces import Sent
+from app.models.messages import AsrChunk, NotResumed
+from app.models.pieces import INTERIM_ACK, Sent
 from app.models.session import SessionState
 from app.observability import logs
 from app.observability.observer import Observer, Observers
@@ -224,7 +224,7 @@ class LiveSession:
             self._parking.begin()
 
     async def _read(self, connection: Connection) -> None:
-        connection.listen(partial(copy_context().run, partial(self._hear, connection)))
+        connection.listen(partial(copy_context().run, partial(_hear, self, connection)))
         while connection.close_code is None:
             raw = await connection.receive()
             if connection.close_code is not None:
@@ -233,25 +233,19 @@ class LiveSession:
             self._arm()
             await self.carry_out(effects)
 
-    def _hear(self, connection: Connection, texts: Sequence[str]) -> int:
-        """What `_read` does with messages, as far as nothing of them has to wait; what answers them leaves at once."""
-        if not connection.is_free:
-            return 0
-        for heard, text in enumerate(texts, 1):  # noqa: B007  # the last is how many
-            self._apply(self._take(text))
-            if connection.close_code is not None or connection is not self._connection:
-                break
-        self._arm()
-        if not connection.send_now():
-            self.tasks.create_task(self.carry_out())
-        return heard
-
     def _take(self, raw: str | bytes) -> list[Effect]:
+        """What a message asks for; nothing where somebody goes on speaking, which is acknowledged at once."""
         if self.tokens.confirm():
             self.log.touch()
         now = time.monotonic()
         try:
             message, details = self._intake.read(raw, now)
+            if details is None and type(message) is AsrChunk and not message.is_final:
+                ack = self.session.hear_on(message, now)
+                if ack is not None:
+                    self.log.append(ack, INTERIM_ACK)
+                    self._observers.heard_on()
+                    return []
             effects = self.session.receive(message, now, details)
         except ClientError as error:
             effects = self.session.refuse(error, now)
@@ -337,6 +331,24 @@ class LiveSession:
         self._leave(connection)
         for effect in self.session.too_slow():
             self._write(effect.frame)
+
+
+def _hear(live: LiveSession, connection: Connection, texts: Sequence[str]) -> int:
+    """What the reader does with messages, as far as nothing of them has to wait; what answers them leaves at once."""
+    if not connection.is_free:
+        return 0
+    may_be_due = False
+    for heard, text in enumerate(texts, 1):  # noqa: B007  # the last is how many
+        if effects := live._take(text):
+            live._apply(effects)
+            may_be_due = True
+            if connection.close_code is not None or connection is not live._connection:
+                break
+    if may_be_due:
+        live._arm()
+    if not connection.send_now():
+        live.tasks.create_task(live.carry_out())
+    return heard
 
 
 def _event() -> asyncio.Future[None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as changed
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.messages import CLIENT_TYPES
-from app.models.pieces import AnswerPiece, MessageAck
+from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, interim_ack
 
 # Halves of surrogate pairs among them.
 texts = st.text(alphabet=st.characters(exclude_categories=()))
@@ -34,3 +36,9 @@ def test_the_ack_of_a_message_is_written_as_its_model(
 ) -> None:
     ack = MessageAck(session_id, 7, kind, is_final, message_id, details)  # type: ignore[arg-type]
     assert ack.to_json() == ack.model().to_json()
+
+
+@given(session_id=ids, message_id=st.none() | texts)
+def test_the_ack_of_an_interim_chunk_is_written_as_that_of_any_other(session_id: str, message_id: str | None) -> None:
+    ack = changed(INTERIM_ACK, session_id=session_id, seq=7, id=message_id)
+    assert interim_ack(session_id, 7, message_id) == ack.to_json()
