@@ -34,8 +34,9 @@ PARTS = ("cpu", "finals", "connect", "idle", "memory")
 class Listened:
     """Sessions of one server, all of which hear people talk, a burst at a time."""
 
-    def __init__(self, process: Process, clients: Sequence[Client], messages: Sequence[bytes]) -> None:
+    def __init__(self, process: Process, clients: Sequence[Client], messages: Sequence[bytes], at_once: int) -> None:
         self._process = process
+        self._at_once = at_once
         self._messages = cycle(messages)
         self.clients = clients
         self._awaited = 0
@@ -52,28 +53,30 @@ class Listened:
                 self._is_even.set()
 
     async def talk(self, seconds: float) -> None:
-        """Let all say something, and again when all have their acks, for so long.
+        """Let so many say something at once, then the next when these have their acks, for so long.
 
         At a rate of its own a server that gets less of the CPU finds more to do at once, and looks cheap.
         """
         began, cpu, sent = time.monotonic(), self._process.cpu_seconds(), 0
         while time.monotonic() - began < seconds:
             message = next(self._messages)
-            self._awaited = len(self.clients)
-            self._is_even.clear()
-            for client in self.clients:
-                client.send(message)
-            async with asyncio.timeout(ACK_SECONDS):
-                await self._is_even.wait()
-            sent += len(self.clients)
+            for first in range(0, len(self.clients), self._at_once):
+                clients = self.clients[first : first + self._at_once]
+                self._awaited = len(clients)
+                self._is_even.clear()
+                for client in clients:
+                    client.send(message)
+                async with asyncio.timeout(ACK_SECONDS):
+                    await self._is_even.wait()
+                sent += len(clients)
         self.cpu.append((self._process.cpu_seconds() - cpu) / sent * 1e6)
 
 
 async def in_turns(
-    processes: Sequence[Process], messages: Sequence[bytes], seconds: float, times: int
+    processes: Sequence[Process], messages: Sequence[bytes], at_once: int, seconds: float, times: int
 ) -> list[list[float]]:
     """Burst by burst, in an order by chance: whatever else the machine does falls on all."""
-    listened = [Listened(process, await connect(process.port, SESSIONS), messages) for process in processes]
+    listened = [Listened(process, await connect(process.port, SESSIONS), messages, at_once) for process in processes]
     for _ in range(times):
         for each in random.sample(listened, len(listened)):
             await each.talk(seconds)
@@ -124,14 +127,16 @@ async def kib_per_session(process: Process) -> float:
 
 
 def talk(what: str, messages: Sequence[bytes], wanted: float, seconds: float, times: int) -> None:
-    heading(f"{SESSIONS} sessions, one of these each, again and again: {what}")
+    """Each alone, which wakes the server up, and all together, which keeps it busy."""
     with running("app", env=service()) as app, running("tests.benchmarks.peers", "endpoint") as bare:
         share_one_cpu(app, bare)
-        with asyncio.Runner(loop_factory=fast_loop()) as runner:
-            ours, theirs = runner.run(in_turns((app, bare), messages, seconds, times))
-    figures("CPU of one with what is replied, service", ours, "µs")
-    figures("CPU of one with its ack, bare endpoint", theirs, "µs")
-    ratio("ratio", ours, theirs, wanted=wanted)
+        for at_once in (1, SESSIONS):
+            heading(f"{SESSIONS} sessions, {what}, {at_once} at once")
+            with asyncio.Runner(loop_factory=fast_loop()) as runner:
+                ours, theirs = runner.run(in_turns((app, bare), messages, at_once, seconds, times))
+            figures("CPU of one with what is replied, service", ours, "µs")
+            figures("CPU of one with its ack, bare endpoint", theirs, "µs")
+            ratio("ratio", ours, theirs, wanted=wanted)
 
 
 def connections(times: int) -> None:
