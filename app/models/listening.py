@@ -39,6 +39,9 @@ class Keep:
     verdict: Verdict | None = None
 
 
+SAID_BEFORE = Keep("duplicate", "This was said before.")
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """A question that may go on: it is asked when nothing more comes for `seconds`.
@@ -103,6 +106,11 @@ def _is_growing(segment: Segment, older: Segment, verdict: Verdict) -> bool:
     """Whether a final that was asked is what its recogniser still hears."""
     is_soon = segment.heard_at - older.heard_at <= GROWING
     return is_soon and not older.is_provisional and not ends_in_a_mark(older.text) and not verdict.others
+
+
+def marked(finals: list[bool], text: str) -> list[bool]:
+    """Which of the newest finals end in a mark, with one more."""
+    return [*finals, ends_in_a_mark(text)][-FINALS_LOOKED_AT:]
 
 
 def _stale(decision: Keep | Wait | Ask, waited: float) -> Decision:
@@ -218,7 +226,7 @@ class Listener:
             if other.became(segment.words, chunk.segment_id):
                 del self.partials[speaker]
         decision = self._take(segment, chunk, unanswered)
-        self.marked = [*self.marked, ends_in_a_mark(text)][-FINALS_LOOKED_AT:]
+        self.marked = marked(self.marked, text)
         return decision
 
     def end_turn(self, speaker: Speaker, now: float) -> Ask | None:
@@ -303,7 +311,7 @@ class Listener:
         says_more = placement == "extended" and not (older.is_provisional and lingers(segment.words, older.words))
         if not is_extension and not says_more and placement in {"repeated", "corrected", "extended"}:
             ended = self.end_turn(segment.speaker, segment.heard_at) if chunk.end_of_turn else None
-            return ended or Keep("duplicate", "This was said before.")
+            return ended or SAID_BEFORE
         if placement == "replaced":
             if wait is not None and wait.first is older:
                 wait.first = segment

@@ -54,6 +54,14 @@ INTERIM_ACK = MessageAck("", 0, "asr_chunk", False)
 """Stands for the ack of any interim chunk, where only its kind matters."""
 
 
+def waiting(session_id: str, seq: int, reason: str, note: str) -> str:
+    """The JSON of a `Status` that says why nothing is asked, and nothing else."""
+    return (
+        f'{{"type":"status","session_id":"{session_id}","seq":{seq},"stage":"waiting_for_question",'
+        f'"note":{quoted(note)},"reason":"{reason}"}}'
+    )
+
+
 def interim_ack(session_id: str, seq: int, id: str | None) -> str:
     """The JSON of the `MessageAck` of an interim chunk, without making one."""
     if id is not None:

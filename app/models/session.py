@@ -11,7 +11,7 @@ from app.config import Settings
 from app.errors import ClientError, RagBrokenStream, RagError
 from app.models.answers import AnswerEvent
 from app.models.effects import CancelQuery, Close, Effect, Send
-from app.models.interim import Interim
+from app.models.heard import Heard
 from app.models.lifetime import Ending
 from app.models.listening import Ask, Decision, Guess, Keep, Wait, tuned
 from app.models.messages import Ack, AsrChunk, ClientMessage, Configure, Control, Details, Keepalive, NotResumed
@@ -35,7 +35,7 @@ def _is_sound(settings: Settings) -> bool:
     return settings.wait_min_ms <= settings.wait_max_ms
 
 
-class SessionState(Interim):
+class SessionState(Heard):
     """The whole behaviour of one session, as plain calls; all times are seconds of one clock."""
 
     # What the connection brings

@@ -234,18 +234,17 @@ class LiveSession:
             await self.carry_out(effects)
 
     def _take(self, raw: str | bytes) -> list[Effect]:
-        """What a message asks for; nothing where somebody goes on speaking, which is acknowledged at once."""
+        """What a message asks for; nothing, where it changes so little that it is answered already."""
         if self.tokens.confirm():
             self.log.touch()
         now = time.monotonic()
         try:
             message, details = self._intake.read(raw, now)
-            if details is None and type(message) is AsrChunk and not message.is_final:
-                ack = self.session.hear_on(message, now)
-                if ack is not None:
-                    self.log.append(ack, INTERIM_ACK)
-                    self._observers.heard_on()
-                    return []
+            if details is None and type(message) is AsrChunk and (frames := self.session.hear(message, now)):
+                for text in frames:
+                    self.log.append(text, None if message.is_final else INTERIM_ACK)
+                self._observers.heard_on()
+                return []
             effects = self.session.receive(message, now, details)
         except ClientError as error:
             effects = self.session.refuse(error, now)

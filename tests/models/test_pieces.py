@@ -7,8 +7,8 @@ from dataclasses import replace as changed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.messages import CLIENT_TYPES
-from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, interim_ack
+from app.models.messages import CLIENT_TYPES, Status
+from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, interim_ack, waiting
 
 # Halves of surrogate pairs among them.
 texts = st.text(alphabet=st.characters(exclude_categories=()))
@@ -36,6 +36,14 @@ def test_the_ack_of_a_message_is_written_as_its_model(
 ) -> None:
     ack = MessageAck(session_id, 7, kind, is_final, message_id, details)  # type: ignore[arg-type]
     assert ack.to_json() == ack.model().to_json()
+
+
+@given(session_id=ids, reason=ids, note=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_a_status_that_says_why_nothing_is_asked_is_written_as_its_model(
+    session_id: str, reason: str, note: str
+) -> None:
+    status = Status(session_id=session_id, seq=7, stage="waiting_for_question", reason=reason, note=note)
+    assert waiting(session_id, 7, reason, note) == status.to_json()
 
 
 @given(session_id=ids, message_id=st.none() | texts)

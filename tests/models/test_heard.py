@@ -1,4 +1,4 @@
-"""The short way of an interim chunk leads where the long one does."""
+"""The short ways of a chunk lead where the long one does."""
 
 from __future__ import annotations
 
@@ -58,12 +58,10 @@ def a_message(random: Random) -> dict[str, Any]:
 
 def receive_shortly(
     session: SessionState, message: ClientMessage, now: float, details: Details | None = None
-) -> list[Effect | str]:
-    if details is None and isinstance(message, AsrChunk) and not message.is_final:
-        ack = session.hear_on(message, now)
-        if ack is not None:
-            return [ack]
-    return [*session.receive(message, now, details)]
+) -> Sequence[Effect | str]:
+    if details is None and isinstance(message, AsrChunk) and (frames := session.hear(message, now)):
+        return frames
+    return session.receive(message, now, details)
 
 
 def told(effects: Sequence[Effect | str]) -> list[Any]:
@@ -80,12 +78,14 @@ def answered(session: SessionState, now: float) -> list[Effect]:
 Take = Callable[[SessionState, Callable[..., Sequence[Effect | str]]], Sequence[Effect | str]]
 
 
-def a_step(random: Random, now: float) -> Take:
+def a_step(random: Random, now: float, said: list[str]) -> Take:
     if random.random() < 0.05:
         return lambda session, _: session.tick(now)
     if random.random() < 0.05:
         return lambda session, _: answered(session, now)
-    raw = json.dumps(a_message(random))
+    # Recognisers repeat themselves.
+    raw = said[-1] if said and random.random() < 0.2 else json.dumps(a_message(random))
+    said.append(raw)
 
     def say(_: SessionState, receive: Callable[..., Sequence[Effect | str]]) -> Sequence[Effect | str]:
         message, details = read(raw)
@@ -101,10 +101,10 @@ def test_the_short_way_of_a_message_leads_where_the_long_one_does(seed: int, spe
     settings = make_settings(segment_max_chars=LIMIT, speculate=speculate)
     for _ in range(TALKS):
         short, long = (SessionState("s1", settings, judge=judge_by_signs) for _ in range(2))
-        now = 0.0
+        now, said = 0.0, list[str]()
         assert told(short.connect(now)) == told(long.connect(now))
         for _ in range(STEPS):
-            take = a_step(random, now)
+            take = a_step(random, now, said)
             assert told(take(short, partial(receive_shortly, short))) == told(take(long, long.receive))
             assert short.deadline() == long.deadline()
             assert short.snapshot(now) == long.snapshot(now)
@@ -114,4 +114,13 @@ def test_the_short_way_of_a_message_leads_where_the_long_one_does(seed: int, spe
 def test_who_goes_on_speaking_takes_the_short_way() -> None:
     session = SessionState("s1", make_settings(), judge=judge_by_signs)
     session.receive(AsrChunk(text="what"), 0.0)
-    assert session.hear_on(AsrChunk(text="what is", id="7"), 0.1) is not None
+    assert session.hear(AsrChunk(text="what is", id="7"), 0.1)
+
+
+@pytest.mark.parametrize("segment_id", [None, "7"])
+def test_a_final_that_is_repeated_takes_the_short_way(segment_id: str | None) -> None:
+    session = SessionState("s1", make_settings(), judge=judge_by_signs)
+    final = AsrChunk(text="talk of lamps", is_final=True, segment_id=segment_id)
+    assert not session.hear(final, 0.0)
+    session.receive(final, 0.0)
+    assert len(session.hear(final, 0.1)) == 2
