@@ -56,5 +56,6 @@ def state_of(sessions: Sessions, accounts: Accounts, readiness: Readiness) -> St
         queries_queued=sessions.running.waiting + accounts.waiting,
         frames_unread=sessions.presence.unread,
         ready_processes=readiness.reason is None,
+        chunks_heard=sessions.presence.chunks_heard,
         open_breakers=breakers,
     )

@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             opening = Opening(settings, accounts, sessions, metrics, store)
             gauges = Gauges(metrics, partial(state_of, sessions, accounts, readiness))
             stack.callback(metrics.close)
+            stack.callback(gauges.show)  # what other processes may read of this one is complete
             await stack.enter_async_context(beside(gauges.watch()))
             await stack.enter_async_context(aclosing(sessions))
             await stack.enter_async_context(drained_on_signal(sessions))

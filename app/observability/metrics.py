@@ -44,7 +44,7 @@ prometheus_client.disable_created_metrics()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How things stand in this process at one moment: each number is a gauge of this name and meaning."""
+    """How things stand in this process at one moment: each number with a meaning is a gauge of this name."""
 
     sessions_open: Annotated[int, "Sessions, parked ones included"]
     sessions_parked: Annotated[int, "Sessions that wait for their client to come back"]
@@ -52,6 +52,8 @@ class State:
     queries_queued: Annotated[int, "Questions that wait for their turn"]
     frames_unread: Annotated[int, "Frames that wait for a client to read"]
     ready_processes: Annotated[int, "Processes that are ready to answer"]
+    chunks_heard: int
+    """Chunks that were answered so far without a word to an observer."""
     open_breakers: Mapping[str, int]
     """By the provider behind them."""
 
@@ -87,8 +89,7 @@ class Metrics:
         self.refused = self.counter("handshakes_refused", "Clients that were not let in", "reason")
         self.closed = self.counter("connections_closed", "Connections that ended, by WebSocket close code", "code")
         self.messages = self.counter("messages", "Client messages that were taken", "type")
-        self.heard_on = 0
-        """Interim chunks that are not counted there yet: they come by the thousand, and nobody looks until `show`."""
+        self._chunks_heard = 0
         self.errors = self.counter("errors", "Error frames, refused messages among them", "code")
         self.verdicts = self.counter("verdicts", "Verdicts that clients were told", "reason", "language")
         self.asked = self.counter("questions_asked", "Questions announced to clients", "provider", *tenant)
@@ -155,17 +156,13 @@ class Metrics:
         return self._folder is not None
 
     def show(self, state: State) -> None:
-        """Set the gauges to how things stand."""
-        self._count_heard_on()
+        """Set the gauges to how things stand, and count what was not counted when it happened."""
+        self.messages.labels("asr_chunk").inc(state.chunks_heard - self._chunks_heard)
+        self._chunks_heard = state.chunks_heard
         for name, gauge in self._gauges.items():
             gauge.set(getattr(state, name))
         for provider, count in state.open_breakers.items():
             self._breakers.labels(provider).set(count)
-
-    def _count_heard_on(self) -> None:
-        if self.heard_on:
-            self.messages.labels("asr_chunk").inc(self.heard_on)
-            self.heard_on = 0
 
     def page(self) -> bytes:
         """Everything in Prometheus' text format, with several processes that of all. Raises `MetricsUnreadable`."""
@@ -182,7 +179,6 @@ class Metrics:
 
     def close(self) -> None:
         """This process ends: its gauges count no more."""
-        self._count_heard_on()
         if self._folder is not None:
             mark_process_dead(os.getpid(), str(self._folder))
 

@@ -21,10 +21,7 @@ class Observer:
         """A connection of the session begins. Called in its context (`contextvars`)."""
 
     def sent(self, frame: Sent) -> None:
-        """The session made this frame."""
-
-    def heard_on(self) -> None:
-        """The session made the ack of somebody who goes on speaking. They are many: `sent` is not told of them."""
+        """The session made this frame; not told of those that answer a chunk the short way (`models/heard.py`)."""
 
     def started(self, effect: StartQuery) -> None:
         """A query begins. Called in the context that the query will run in."""
@@ -51,13 +48,6 @@ class Observers:
         for observer in self._all:  # as `_tell` would, at half its cost: once for each token
             try:
                 observer.sent(frame)
-            except Exception:
-                _log_failure(observer)
-
-    def heard_on(self) -> None:
-        for observer in self._all:
-            try:
-                observer.heard_on()
             except Exception:
                 _log_failure(observer)
 

@@ -79,9 +79,6 @@ class SessionMetrics(Observer):
             case Error():
                 self._account.metrics.errors.labels(frame.code).inc()
 
-    def heard_on(self) -> None:
-        self._account.metrics.heard_on += 1
-
     def started(self, effect: StartQuery) -> None:
         _current.set(self._account.metrics)
         if effect.query_id != self._announced:  # asked before it was announced: a guess

@@ -243,7 +243,7 @@ class LiveSession:
             if details is None and type(message) is AsrChunk and (frames := self.session.hear(message, now)):
                 for text in frames:
                     self.log.append(text, None if message.is_final else INTERIM_ACK)
-                self._observers.heard_on()
+                self._presence.chunks_heard += 1
                 return []
             effects = self.session.receive(message, now, details)
         except ClientError as error:

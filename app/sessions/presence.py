@@ -19,6 +19,8 @@ class Presence:
         """The keys of the sessions that wait for their client to come back; who waits longest stands first."""
         self.behind: set[Connection] = set()
         """The sockets that may have something unsent."""
+        self.chunks_heard = 0
+        """Those that were answered the short way (`models/heard.py`): so many that no observer is told of them."""
 
     @property
     def unread(self) -> int:
