@@ -33,7 +33,10 @@ NOTHING_THERE = "The knowledge base is empty."
 NOTHING_THERE_ZH = "知识库是空的。"
 STILL_READING = "The knowledge base is still being read. Please ask again in a moment."
 STILL_READING_ZH = "知识库仍在读取中，请稍后再问。"
-WAIT_SECONDS = 10.0  # of a question that nothing fits while the folder is read for the first time
+# While the folder is read for the first time a question waits for the rest: in the first seconds, because one file
+# may fit a little and a later one better; then if nothing fits.
+SOON_SECONDS = 3.0
+WAIT_SECONDS = 10.0
 SHOWN = 2  # quotes; the others stand under the sources
 
 
@@ -47,6 +50,7 @@ class LocalRag:
         self.offers = Offers(is_stateless=True, index=index)
         self.is_complete = asyncio.Event()
         """The folder has been read for the first time."""
+        self._soon = asyncio.get_running_loop().time() + SOON_SECONDS
         self._knowledge = knowledge
         self._is_said = is_said
         self._thread = thread
@@ -87,16 +91,21 @@ class LocalRag:
             wanted=wanted,
         )
         try:
-            is_complete = self.is_complete.is_set()
+            is_complete = await self._is_read(self._soon)
             quotes = await self.run(find)
             if not quotes and not is_complete:  # what fits may be among what has not been read yet
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(WAIT_SECONDS):
-                        await self.is_complete.wait()
+                await self._is_read(asyncio.get_running_loop().time() + WAIT_SECONDS)
                 quotes = await self.run(find)
             return quotes
         except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the thread has ended
             raise RagUnavailable(f"the index cannot be searched: {error}") from error
+
+    async def _is_read(self, by: float) -> bool:
+        """Whether the folder has been read, or is by then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(by):
+                await self.is_complete.wait()
+        return self.is_complete.is_set()
 
 
 @asynccontextmanager

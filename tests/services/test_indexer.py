@@ -8,11 +8,12 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
 
+from app.models.answers import Progress, TextDelta
 from app.services.indexing import Unread
 from app.services.local.indexer import Indexer
 from app.services.local.knowledge import Knowledge
@@ -20,7 +21,7 @@ from app.services.local_rag import LocalRag, open_local
 from tests.client import PATIENCE
 from tests.conftest import Gate
 from tests.service import indexed, make_settings
-from tests.services.test_local_rag import ask, messages, write
+from tests.services.test_local_rag import ask, messages, question, write
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +86,23 @@ async def test_a_round_of_changes_is_seen_as_a_whole(tmp_path: Path, gate: Gate)
         gate.open()
         assert "kitchen" in await until(rag, "where is the lantern", "kitchen")
         assert "bridge" in (await ask(rag, "where is the boat"))[0]
+
+
+async def test_while_the_folder_is_first_read_what_fits_waits_for_what_fits_better(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.local_rag.SOON_SECONDS", PATIENCE)
+    write(tmp_path, "a.md", "The lantern hangs in the attic, where nobody goes. The boat at the pier is slow.")
+    write(tmp_path, "b.docx", "no Word")  # the next file is read by another process, which waits
+    write(tmp_path, "c.md", "# When the lantern is slow\n\nTurn the screw.")
+    async with (
+        open_local(make_settings(knowledge_dir=tmp_path, knowledge_refresh_seconds=0)) as rag,
+        aclosing(rag.query(question("what happens when the lantern is slow"))) as events,
+    ):
+        await gate.reached()  # a.md is shown
+        assert isinstance(await anext(events), Progress)
+        gate.open()
+        assert await anext(events) == TextDelta("> Turn the screw.")
 
 
 async def until(rag: LocalRag, asked: str, wanted: str) -> str:

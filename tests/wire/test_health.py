@@ -161,8 +161,9 @@ async def test_an_empty_folder_is_no_knowledge(start: Serve, tmp_path: Path) -> 
 
 
 async def test_while_the_folder_is_read_for_the_first_time_the_port_is_open_and_says_how_far_it_is(
-    tmp_path: Path, gate: Gate
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("app.services.local_rag.SOON_SECONDS", 0)
     (tmp_path / "a.md").write_text("The warranty is two years long.", encoding="utf-8")
     (tmp_path / "b.docx").write_bytes(b"no Word")  # the next file is read by another process, which waits
     (tmp_path / "c.md").write_text("The lantern hangs in the attic.", encoding="utf-8")
