@@ -698,6 +698,31 @@ async def test_what_a_newcomer_is_told_to_say_gets_its_answer(
     assert not quote.endswith(("```", ":"))  # code alone, or what announces it alone, says nothing
 
 
+COURTESIES = [
+    *("Thanks everybody.", "Good morning.", "Okay, let's start.", "Ok so moving on.", "Hi Anna, hi Ben.", "Anna."),
+    *("Danke schön, alle zusammen.", "Muchas gracias a todos.", "Merci beaucoup à tous.", "Let me share my screen."),
+    *("谢谢大家。", "大家好，我们开始吧。", "おはようございます。", "The line is slow today.", "We move on Monday."),
+]
+
+
+async def test_courtesies_before_a_question_change_nothing(start: Serve, from_docs: dict[str, Any]) -> None:
+    service = await start(**from_docs)
+
+    async def answered(asked: str, *before: str) -> str:
+        async with service.connect() as client:
+            for said in before:
+                await client.say(said)
+                assert (await client.until(type="status"))[-1]["reason"] == "not_a_question"
+            return first_quote(await client.ask(asked))
+
+    for number, (asked, quote) in enumerate(FIRST_ANSWERS.items()):
+        assert quote in await answered(asked, COURTESIES[number], COURTESIES[number + 4])
+    for asked in ("how do I pause it", "what does it cost"):  # which lean on what was said before
+        alone = await answered(asked)
+        for said in COURTESIES:
+            assert await answered(asked, said) == alone, said
+
+
 async def test_the_recording_gets_the_answer_that_the_readme_shows() -> None:
     shown = [json.loads(line[2:]) for line in read(ROOT / "README.md").splitlines() if line.startswith("< {")]
     asked = {frame["question"] for frame in shown if "question" in frame}

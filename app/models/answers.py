@@ -58,7 +58,8 @@ class Said:
 class Question:
     """What a provider is asked.
 
-    `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says.
+    `text` is the question alone, `context` the talk that led to it, whatever `QUERY_SCOPE` says. One that cannot stand
+    alone begins with what was said just before; then `leans_on` is that beginning.
     `user` is a stable pseudonym of the speaker, `conversation_id` what the provider called the conversation
     in an earlier answer, `inputs` the session's own variables, `history` its last questions with their answers.
     `scope` is the session's own `QUERY_SCOPE`, where it has one.
@@ -76,11 +77,17 @@ class Question:
     answer_language: str = ""
     answer_style: AnswerStyle | None = None
     scope: QueryScope | None = None
+    leans_on: str = ""
 
     @property
     def whole(self) -> str:
         """The talk and the question, as one text."""
         return f"{self.context} {self.text}".lstrip()
+
+    @property
+    def itself(self) -> str:
+        """The question without what it leans on."""
+        return self.text.removeprefix(self.leans_on).lstrip()
 
 
 class Source(BaseModel):

@@ -142,7 +142,7 @@ class Questions:
         verdict = VerdictNote.of(ask.verdict, ask.waited)
         effects += self._announce(query, "analyzing", reason=ask.reason, verdict=verdict)
         if guess is None:
-            return [*effects, self._start(query)]
+            return [*effects, self._start(query, ask.verdict)]
         for event in guess.held:
             effects += self.answers.take_event(query.query_id, event, now)
         return effects
@@ -168,7 +168,7 @@ class Questions:
         effects = self.interrupt("instant_query", now)
         query = self._new_query(self._phrase(segments, ask.verdict), now, query_id)
         query.mode, query.segments = "instant", segments
-        return [*effects, *self._announce(query, "instant_query"), self._start(query)]
+        return [*effects, *self._announce(query, "instant_query"), self._start(query, ask.verdict)]
 
     def ask_instantly(self, text: str, now: float) -> list[Effect]:
         query = self._new_query(Asked(text), now)
@@ -182,7 +182,7 @@ class Questions:
             return []
         query = self._new_query(self._phrase(guess.segments, guess.verdict), now)
         self.early.begin(query, guess)
-        return [self._start(query)]
+        return [self._start(query, guess.verdict)]
 
     def interrupt(self, reason: str, now: float) -> list[Effect]:
         """End what is on its way, if anything is."""
@@ -223,7 +223,7 @@ class Questions:
             self.frames.status("querying_rag", note="Looking for an answer.", **told),
         ]
 
-    def _start(self, query: RunningQuery) -> StartQuery:
+    def _start(self, query: RunningQuery, verdict: Verdict | None = None) -> StartQuery:
         wishes = self.listener.wishes
         query.user = f"{self.asker.user_prefix}ws-user-{self.frames.session_id}"
         question = Question(
@@ -237,5 +237,6 @@ class Questions:
             answer_language=wishes.answer_language or "",
             answer_style=wishes.answer_style,
             scope=None if wishes.tuning is None else wishes.tuning.query_scope,
+            leans_on="" if verdict is None else query.asked.before(verdict),
         )
         return StartQuery(query.query_id, question)

@@ -27,6 +27,12 @@ class Asked(NamedTuple):
     def whole(self) -> str:
         return f"{self.context} {self.text}".lstrip()
 
+    def before(self, verdict: Verdict) -> str:
+        """How the text begins with what a question of that verdict leans on, if it leans on anything."""
+        if not (verdict.is_follow_up and verdict.question):
+            return ""
+        return self.text.rpartition(verdict.question)[0].rstrip()
+
 
 @dataclass(slots=True)
 class RunningQuery:

@@ -84,8 +84,9 @@ class LocalRag:
         find = partial(
             find_quotes,
             self._knowledge,
-            question.text,
+            question.itself,
             question.context,
+            leans_on=question.leans_on,
             # What the question leans on would answer it; and a model gets all of the talk anyhow.
             talk=[said for said in question.talk if said.text not in question.text] if wanted == "quotes" else [],
             wanted=wanted,
@@ -166,7 +167,7 @@ def nothing_fits(question: Question, is_said: bool, state: IndexState | None = N
     elif state is not None and not state.passages:
         english, chinese = NOTHING_THERE, NOTHING_THERE_ZH
     tag = question.answer_language.lower()
-    is_chinese = tag.split("-")[0] == "zh" if tag else has_han(question.text)
+    is_chinese = tag.split("-")[0] == "zh" if tag else has_han(question.itself)
     return [chinese if is_chinese else english]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.codes import CloseCode
 from app.errors import RagTimeout
-from app.models.answers import AnswerEnd, ConversationNamed, TextDelta
+from app.models.answers import AnswerEnd, ConversationNamed, Question, TextDelta
 from app.models.effects import CancelQuery, Effect, LogBug, Send, StartQuery
 from app.models.lifetime import Ending
 from app.models.likeness import extends, plain
@@ -834,6 +834,10 @@ def test_a_low_confidence_does_not_ask_by_itself() -> None:
 # What is asked
 
 
+def started(talk: Talk) -> Question:
+    return [effect for effect in talk.effects if isinstance(effect, StartQuery)][-1].question
+
+
 def scope(talk: Talk, *texts: str) -> tuple[str, str]:
     effects: list[Effect] = []
     for text in texts:
@@ -884,7 +888,9 @@ def test_a_follow_up_goes_with_what_was_said_just_before(finals: list[str], expe
         verdict = judge_by_signs(text, language)
         return replace(verdict, question="and in winter?", is_follow_up=True) if verdict.is_question else verdict
 
-    assert scope(Talk(judge), *finals) == expected
+    talk = Talk(judge)
+    assert scope(talk, *finals) == expected
+    assert (started(talk).leans_on, started(talk).itself) == ("We go skiing.", "and in winter?")
 
 
 @pytest.mark.parametrize("query_scope", ["question", "aggregated"])
@@ -900,6 +906,7 @@ def test_a_provider_that_remembers_nothing_gets_the_question_that_is_followed(
     assert scope(talk, "how warm is it?")[0] == "how warm is it?"
     talk.control("cancel")
     assert scope(talk, "and in winter?")[0] == expected
+    assert started(talk).itself == "and in winter?"
 
 
 def test_the_conversation_of_an_extended_question_is_the_same() -> None:

@@ -199,6 +199,47 @@ async def test_talk_says_what_a_question_means_that_says_nothing_itself(folder: 
 
 
 @pytest.mark.parametrize(
+    ("said", "asked", "best"),
+    [
+        (
+            "Shipping of large orders is new.",
+            "how long does it take",
+            "We deliver within three days",
+        ),  # the question names nothing
+        ("Guests go to the airport.", "what do they bring", "Bring your passport"),
+        ("Good morning everybody.", "how long does it take", NOTHING_FITS),
+        ("Let us restart.", "when are we in berlin for it", "The office is open from nine to five"),
+        ("The train from Berlin is slow.", "how do i set the key for it", "DIFY_API_KEY"),
+        ("I had a passport.", "how much does shipping of it cost", "We deliver within three days"),
+        ("Hi Anna, hi Ben.", "where is its api key", "DIFY_API_KEY"),
+        ("谢谢大家。", "那会议室怎么预订呢", "会议室要提前一天预订"),
+    ],
+)
+async def test_a_question_is_asked_alone_and_with_what_it_leans_on(
+    folder: Path, said: str, asked: str, best: str
+) -> None:
+    whole = Question(f"{said} {asked}", "u1", leans_on=said)
+    async with indexed(knowledge(folder)) as rag:
+        texts = [event.text async for event in rag.query(whole) if isinstance(event, TextDelta)]
+    assert best in texts[0]
+
+
+async def test_a_model_gets_what_fits_the_question_and_what_fits_it_with_what_it_leans_on(folder: Path) -> None:
+    whole = Question("The office in Berlin. Is it slow?", "u1", leans_on="The office in Berlin.")
+    async with indexed(knowledge(folder)) as rag:
+        found = [quote.passage.source for quote in await rag.passages(whole)]
+    assert {"handbook.md", "opening-hours.txt"} <= {*found}
+    assert len(found) == len({*found})
+
+
+@pytest.mark.parametrize("said", ["Thanks everybody.", "Our train is slow.", "谢谢大家。"])
+@pytest.mark.parametrize("asked", ["who is the president", "who won the election"])
+async def test_another_topic_stays_another_one_whatever_was_said_before(folder: Path, said: str, asked: str) -> None:
+    async with indexed(knowledge(folder)) as rag:
+        assert await ask(rag, asked, said) == (NOTHING_FITS, ())
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         "what is the capital of france",  # one word of two

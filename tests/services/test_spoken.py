@@ -71,3 +71,12 @@ async def test_its_source_tells_who_said_it_and_when(rag: LocalRag) -> None:
 )
 async def test_what_only_leads_to_a_question_is_no_answer(rag: LocalRag, asked: str, context: str) -> None:
     assert (await hear(rag, asked, context=context))[0] == NOTHING_FITS
+
+
+async def test_what_is_said_beside_the_point_changes_nothing(rag: LocalRag) -> None:
+    talk = (*(Said(f"The train number {number} was late again.", None, number) for number in range(200)), *TALK)
+    for asked in ("when does the office open", "what did Anna say about the euros"):
+        alone, end = await hear(rag, asked)
+        said = Question(asked, "u", talk=talk)
+        assert [event async for event in rag.query(said)][-1] == end
+        assert alone != NOTHING_FITS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, compress, pairwise, starmap
 from math import exp
 from typing import Literal, NamedTuple
 
 from app.models.answers import Said
 from app.services.local.knowledge import SEPARATOR, Knowledge, Passage
+from app.services.local.leaning import points, without_courtesies
 from app.services.local.passages import Unit, units
 from app.services.local.spoken import WithTalk
 from app.services.local.terms import has_han, question_words, text_terms
@@ -103,29 +104,58 @@ class _Judged(NamedTuple):
 
 
 def find_quotes(
-    knowledge: Knowledge, question: str, context: str = "", *, talk: Sequence[Said] = (), wanted: Wanted = "quotes"
+    knowledge: Knowledge,
+    question: str,
+    context: str = "",
+    *,
+    leans_on: str = "",
+    talk: Sequence[Said] = (),
+    wanted: Wanted = "quotes",
 ) -> list[Quote]:
     """The passages that fit, best first; none when no one is likely to answer.
 
-    The question decides. `context`, the talk before it, only helps one that says next to nothing: "how long does that
-    take". `talk` is searched like the folder.
+    The question decides. One that `leans_on` what was said is asked alone and with that, and the surer answer counts.
+    Talk before it, the `context`, only helps another one that says next to nothing. `talk` is searched like the folder.
     """
     limits = LIMITS[wanted]
     least = (FITS_HAN if has_han(question) else FITS) * limits.fits
+    leads = without_courtesies(leans_on)
+    whole = f"{leads} {question}"
     with knowledge.lock:
-        searched = WithTalk(knowledge, talk) if talk else knowledge
+        searched = WithTalk(knowledge, talk, _terms(whole)) if talk else knowledge
         needs, unknown = _needs(searched, question)
         quotes = _quotes(searched, needs, unknown, least, limits)
-        if quotes or not context or sum(need.size for need in needs) >= FEW_WORDS:
+        if leads:
+            led = _quotes(searched, *_needs(searched, whole), least, limits)
+            first, other = (led, quotes) if _sureness(led) > _sureness(quotes) else (quotes, led)
+            quotes = first if wanted == "quotes" else _all_of(first, other, limits)  # a model can still tell
+        # One that names something stays about that, whatever was said before.
+        says_little = sum(need.size for need in needs) < FEW_WORDS and (not needs or points(question))
+        said = "" if leans_on else without_courtesies(context)
+        if quotes or not said or not says_little:
             return quotes
         # In the folder alone: what leads to the question would answer it.
-        return _quotes(knowledge, _with_context(knowledge, question, context), unknown, least, limits)
+        return _quotes(knowledge, [*_halves(knowledge, said), *needs], unknown, least, limits)
 
 
-def _with_context(knowledge: Knowledge, question: str, context: str) -> list[_Need]:
-    said, _ = _needs(knowledge, context)
-    halves = [need._replace(weight=need.weight * TALK, size=need.size * TALK) for need in said]
-    return [*halves, *_needs(knowledge, question)[0]]
+def _terms(text: str) -> set[str]:
+    return {term for word in question_words(text) for term in word.terms}
+
+
+def _sureness(quotes: Sequence[Quote]) -> float:
+    return quotes[0].score if quotes else 0
+
+
+def _halves(knowledge: Knowledge, said: str) -> list[_Need]:
+    needs, _ = _needs(knowledge, said)
+    return [need._replace(weight=need.weight * TALK, size=need.size * TALK) for need in needs]
+
+
+def _all_of(first: Iterable[Quote], others: Iterable[Quote], limits: _Limits) -> list[Quote]:
+    quotes: dict[str, Quote] = {}
+    for quote in chain(first, others):
+        quotes.setdefault(quote.text, quote)
+    return [*quotes.values()][: limits.quotes]
 
 
 def _quotes(knowledge: Searched, needs: Sequence[_Need], unknown: float, least: float, limits: _Limits) -> list[Quote]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from app.models.answers import TALK, Said
 from app.services.local.knowledge import Knowledge, Passage, weight
@@ -11,9 +11,12 @@ from app.services.local.terms import text_terms
 
 
 class WithTalk:
-    """`Knowledge` with one passage more for each final of a talk that says something, questions left out."""
+    """`Knowledge` with one passage more for each final of a talk that has any of these terms, questions left out.
 
-    def __init__(self, knowledge: Knowledge, talk: Sequence[Said]) -> None:
+    The others count for nothing: however much is said beside the point, a question is answered as without it.
+    """
+
+    def __init__(self, knowledge: Knowledge, talk: Sequence[Said], wanted: Set[str]) -> None:
         self.lock = knowledge.lock
         self._knowledge = knowledge
         self._lines: list[tuple[Passage, frozenset[str]]] = []
@@ -22,7 +25,7 @@ class WithTalk:
         for said in talk:
             text = said.text.replace(said.question, "", 1).strip() if said.question else said.text
             found = text_terms(f"{said.speaker or TALK}\n{text}")
-            if text:
+            if text and not wanted.isdisjoint(found):
                 self._lines.append((Passage(TALK, said.speaker or TALK, text, said), frozenset(found)))
                 self._having.update(self._lines[-1][1])
                 terms += len(found)
