@@ -63,6 +63,8 @@ async def _never(megabytes: float, to_the_end: bool) -> list[Row]:
         before = await watch.figures()
         async with peak_of(watch) as peak, asyncio.timeout(PATIENCE):
             client = await _asked(service)
+            # The kernel may have taken the whole answer before anybody knows that it is not read.
+            await _given_up(service)
             await answer.is_over.wait()
             await close_upstream(dify)
             is_released = to_the_end and await _released(watch, before.descriptors)
@@ -85,8 +87,7 @@ async def _late(megabytes: float) -> list[Row]:
     async with _front(answer, resume_bytes=200_000_000, resume_frames=1_000_000) as (_, _, service):
         async with asyncio.timeout(PATIENCE):
             client = await _asked(service)
-            while not (await service.health())["parked"]:  # noqa: ASYNC110 -- of another process
-                await asyncio.sleep(0.05)
+            await _given_up(service)
             code = await client.close_code()
             async with service.reconnect(client) as greeting:
                 await client.until(type="status", stage="idle")
@@ -124,6 +125,12 @@ async def _deaf(url: str) -> ClientConnection:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect((urlsplit(url).hostname, urlsplit(url).port))
     return await connect(url, sock=sock, proxy=None, compression=None, max_size=None, max_queue=1, ping_interval=None)
+
+
+async def _given_up(service: Service) -> None:
+    """Until the session waits for its client to come back."""
+    while not (await service.health())["parked"]:  # noqa: ASYNC110 -- of another process
+        await asyncio.sleep(0.05)
 
 
 async def _released(watch: Watched, descriptors: int) -> bool:
