@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from app.config import Settings
+from app.lifecycle.handshake import Welcoming, handshake_in
 from app.observability.metrics import Metrics
 
 # What a client may send before anybody knows who it is, in bytes.
@@ -37,6 +38,7 @@ class Http(H11Protocol):
     and 3 MB here, and a handshake costs no more.
     """
 
+    _is_begun = False
     _is_refused = False
     _waiting: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
@@ -57,12 +59,32 @@ class Http(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        is_first, self._is_begun = not self._is_begun, True
+        if is_first and self._has_welcomed(data):
+            return
         if self._waiting is None and self.conn.their_state is h11.IDLE:  # another request on a connection kept alive
             self._wait_for_head()
         super().data_received(data)
         if self._waiting is not None and self.conn.their_state is not h11.IDLE:
             self._waiting.cancel()
             self._waiting = None
+
+    def _has_welcomed(self, data: bytes) -> bool:
+        """Whether this was a handshake that could go the short way."""
+        # Who is asked for extensions has to choose among them.
+        kind: Any = self.ws_protocol_class
+        if self.config.ws_per_message_deflate or not issubclass(kind, Welcoming):
+            return False
+        handshake = handshake_in(data)
+        if handshake is None:
+            return False
+        self._cancel_timers()
+        self.connections.discard(self)
+        socket = kind(self.config, self.server_state, self.app_state)
+        scheme: Literal["ws", "wss"] = "wss" if self.scheme == "https" else "ws"
+        socket.welcome(handshake, self.transport, self.server, self.client, scheme)
+        self.transport.set_protocol(socket)
+        return True
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         lines = [event.target, *(name + value for name, value in event.headers)]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, apply_mask  # type: ignore[attr-defined]  # in C, where there is a compiler
 from websockets.http11 import Request
 from websockets.streams import StreamReader
 
 from app.codes import CloseCode, ErrorCode
 from app.lifecycle.edge import LINGER_SECONDS, REFUSED_SECONDS
+from app.lifecycle.handshake import Handshake, Welcoming
 from app.sessions.direct import EXTENSION
 from app.sessions.limits import TokenBucket
 
@@ -32,7 +32,7 @@ MAX_UNREAD_BYTES = 1024 * 1024
 _BEFORE_A_FRAME = StreamReader.at_eof.__code__
 
 
-class Socket(WebSocketsSansIOProtocol):
+class Socket(Welcoming):
     """uvicorn's WebSocket, for clients that read nothing, or send much that is no message.
 
     It says goodbye all the same, and waits for nobody for ever. What is read in one turn of the event loop is bounded,
@@ -55,6 +55,10 @@ class Socket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # any object, by ASGI
+
+    def welcome(self, handshake: Handshake, *connection: Any) -> None:
+        super().welcome(handshake, *connection)
+        self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]
 
     def listen(self, hear: Callable[[Sequence[str]], int] | None) -> None:
         self._hear = hear
