@@ -222,6 +222,10 @@ class Socket(Welcoming):
         else:
             self.transport.abort()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()
+
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":
             self.writable.set()
@@ -231,6 +235,7 @@ class Socket(Welcoming):
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
+        self.scope["extensions"].pop(EXTENSION, None)  # it leads back here, as does the parser
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 

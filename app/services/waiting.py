@@ -61,12 +61,25 @@ class Alarm:
             self._timer = None
         self.looks_at = math.inf
 
+    def end(self) -> None:
+        """Never ring again, and let go of who would hear it."""
+        self.stop()
+        self._due, self._ring = _never, _nothing
+
     def _look(self) -> None:
         self.stop()
         if self._due() <= time.monotonic():
             self._ring()
         else:
             self.set()
+
+
+def _never() -> float:
+    return math.inf
+
+
+def _nothing() -> None:
+    pass
 
 
 @asynccontextmanager

@@ -133,7 +133,7 @@ class Connection:
         if self._sender is not None:
             self._sender.cancel()  # once: it takes back one cancellation
         self._wake()
-        self._alarm.stop()
+        self._alarm.end()
 
     async def say_goodbye(self) -> None:
         """Close the socket, unless the client has done it: an endpoint that only returns leaves it with 1006."""

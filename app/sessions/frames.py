@@ -135,3 +135,4 @@ class FrameLog:
 
     def forget(self) -> None:
         """The session is over: nothing is left of it."""
+        self.owner = None

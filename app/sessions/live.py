@@ -70,12 +70,10 @@ class LiveSession:
         self._observers = Observers(observers)
         self._intake = Intake(settings)
         self._connection: Connection | None = None
-        self.queries = Queries(
-            session, provider, limits, settings.answer_chunk_chars, log, self._observers, self.carry_out
-        )
+        self.queries = Queries(session, provider, limits, settings.answer_chunk_chars, log, self._observers)
         self._alarm = Alarm(session.deadline, self._ring)
         self.limits = limits
-        self._parking = Parking(key, settings.resume_seconds, presence, self.end)
+        self._parking = Parking(key, settings.resume_seconds, presence)
         log.owner = self
 
     async def live(self) -> None:
@@ -116,7 +114,7 @@ class LiveSession:
         _fulfil(self._over)
         self.tokens.revoke()
         self.log.forget()
-        self._alarm.stop()
+        self._alarm.end()
         self._parking.end()
         if self._connection is not None:
             self._connection.close(code, reason)
@@ -125,7 +123,7 @@ class LiveSession:
 
     def go_on(self) -> None:
         """Do what another process has left to do, and wait for the client."""
-        self._parking.begin()
+        self._parking.begin(self.end)
         query, stop = self.session.query, self._provider.offers.stop
         self._apply(self.session.go_on(time.monotonic()))
         self._arm()
@@ -221,7 +219,7 @@ class LiveSession:
         if is_for_good or not self._settings.resume_seconds or self.session.is_ending or self.session.is_blank:
             self.end()
         else:
-            self._parking.begin()
+            self._parking.begin(self.end)
 
     async def _read(self, connection: Connection) -> None:
         connection.listen(partial(copy_context().run, partial(_hear, self, connection)))
@@ -307,7 +305,7 @@ class LiveSession:
                 continue
             match effect:
                 case StartQuery():
-                    self.queries.start(effect, self.tasks)
+                    self.queries.start(effect, self.tasks, self.carry_out)
                 case CancelQuery():
                     self.queries.cancel(effect)
                 case Rate(feedback):

@@ -29,20 +29,20 @@ class Presence:
 
 
 class Parking:
-    """One session's wait for its client, of so many seconds; nobody has come: `give_up`."""
+    """One session's wait for its client, of so many seconds."""
 
-    def __init__(self, key: str, seconds: float, presence: Presence, give_up: Callable[[], None]) -> None:
+    def __init__(self, key: str, seconds: float, presence: Presence) -> None:
         self._key = key
         self._seconds = seconds
         self._parked = presence.parked
-        self._give_up = give_up
         self._until: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
+    def begin(self, give_up: Callable[[], None]) -> None:
+        """Wait; nobody has come: `give_up`."""
         self._parked[self._key] = None
         loop = asyncio.get_running_loop()
         due = loop.time() + self._seconds
-        self._until = loop.call_at(due, self._look, due)
+        self._until = loop.call_at(due, self._look, due, give_up)
 
     def end(self) -> None:
         if self._until is not None:
@@ -50,9 +50,9 @@ class Parking:
             self._until = None
             self._parked.pop(self._key, None)
 
-    def _look(self, due: float) -> None:
+    def _look(self, due: float, give_up: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() < due + LATE_SECONDS:
-            self._give_up()
+            give_up()
         else:  # the process stood still: who came back in time may be at the door
-            self._until = loop.call_later(LATE_SECONDS, self._give_up)
+            self._until = loop.call_later(LATE_SECONDS, give_up)

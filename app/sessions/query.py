@@ -32,12 +32,11 @@ from app.sessions.limits import QueryLimits
 
 logger = logging.getLogger(__name__)
 
+CarryOut = Callable[[Sequence[Effect]], Awaitable[None]]
+
 
 class Queries:
-    """Those of one session, each a task of its own, one asked after the other.
-
-    `carry_out` does what the session wants done, and waits while its client does not read.
-    """
+    """Those of one session, each a task of its own, one asked after the other."""
 
     def __init__(
         self,
@@ -47,7 +46,6 @@ class Queries:
         most_chars: int,
         log: FrameLog,
         observers: Observers,
-        carry_out: Callable[[Sequence[Effect]], Awaitable[None]],
     ) -> None:
         self._session = session
         self._provider = provider
@@ -55,7 +53,6 @@ class Queries:
         self._most_chars = most_chars
         self._log = log
         self._observers = observers
-        self._carry_out = carry_out
         self._newest: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         """Those that have not ended, cancelled ones among them."""
@@ -65,10 +62,11 @@ class Queries:
         """The caller is the query that has not been cancelled."""
         return self._newest is not None and asyncio.current_task() is self._newest
 
-    def start(self, effect: StartQuery, group: asyncio.TaskGroup) -> None:
+    def start(self, effect: StartQuery, group: asyncio.TaskGroup, carry_out: CarryOut) -> None:
+        """Ask it; `carry_out` does what the session wants done then, and waits while its client does not read."""
         context = copy_context()
         context.run(self._observers.started, effect)
-        self._newest = group.create_task(self._answer(effect, self.tasks.copy()), context=context)
+        self._newest = group.create_task(self._answer(effect, self.tasks.copy(), carry_out), context=context)
         self.tasks.add(self._newest)
         self._newest.add_done_callback(self.tasks.discard)
 
@@ -87,13 +85,13 @@ class Queries:
             self._newest.cancel()
             self._newest = None
 
-    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]]) -> None:
+    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]], carry_out: CarryOut) -> None:
         """Ask the provider and pass its answer on, as a task of the session."""
         session = self._session
         logs.session_id.set(session.session_id)
         logs.query_id.set(start.query_id)
         logger.debug("asking: %s", start.question.text)
-        await self._carry_out(())  # what a query cancelled in mid-send has left
+        await carry_out(())  # what a query cancelled in mid-send has left
         if earlier:
             await asyncio.wait(earlier)  # one query at a time, upstream too
         try:
@@ -102,11 +100,11 @@ class Queries:
                     effects = session.answer_event(start.query_id, event, time.monotonic())
                     if isinstance(event, ConversationNamed):
                         self._log.touch()  # no frame tells it
-                    await self._carry_out(effects)
+                    await carry_out(effects)
         except (Exception, asyncio.CancelledError) as error:
             failure = failure_of(error)
             logger.warning("the question failed: %s: %s", failure.code, failure)
-            await self._carry_out(session.answer_failed(start.query_id, failure, time.monotonic()))
+            await carry_out(session.answer_failed(start.query_id, failure, time.monotonic()))
 
 
 async def answer(

@@ -106,6 +106,16 @@ async def test_an_alarm_that_is_stopped_does_not_ring() -> None:
     assert not moment.has_rung.is_set()
 
 
+async def test_an_alarm_that_has_ended_does_not_ring_whoever_sets_it() -> None:
+    moment = Moment(0)
+    moment.alarm.set()
+    moment.alarm.end()
+    moment.alarm.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not moment.has_rung.is_set()
+
+
 async def test_work_beside_has_ended_when_its_block_is_left() -> None:
     has_begun, log = asyncio.Event(), list[str]()
 

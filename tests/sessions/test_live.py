@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 from starlette.types import Message
+from websockets.server import ServerProtocol
 
 from app.codes import CloseCode
 from app.config import Settings
 from app.errors import RagUnavailable
+from app.lifecycle.websocket import Socket
 from app.models.lifetime import Ending
 from app.models.session import SessionState
 from app.models.verdicts import Verdict
@@ -463,3 +467,24 @@ async def test_a_bug_is_an_internal_error_and_the_session_goes_on(
         await client.say("talk")
         await client.until(stage="waiting_for_question")
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_what_has_ended_leaves_nothing_for_the_collector(start: Serve, seconds: int) -> None:
+    service = await start(resume_seconds=seconds)
+    gone: asyncio.Queue[type] = asyncio.Queue()
+    kinds = (Socket, ServerProtocol, LiveSession, Connection)
+    gc.collect()
+    gc.disable()
+    try:
+        async with service.connect() as client:
+            if not seconds:
+                await client.ask("What is RAG?")
+            for each in gc.get_objects():
+                if isinstance(each, kinds):
+                    weakref.finalize(each, gone.put_nowait, type(each))
+            del each
+        async with asyncio.timeout(PATIENCE):
+            assert {await gone.get() for _ in kinds} == {*kinds}
+    finally:
+        gc.enable()
