@@ -6,6 +6,8 @@ import logging
 import re
 import sys
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from json.encoder import encode_basestring as _quoted
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -73,8 +75,15 @@ _TOKENS = re.compile(
 )
 
 
+# None of them stands in a text that has, in small letters, none of these.
+_SIGNS = ("%", "token", "bearer", "eyj")
+
+
 def redact(text: str) -> str:
     """The text with `***` in the place of every token."""
+    lower = text.lower()
+    if not any(sign in lower for sign in _SIGNS):  # most texts, at a tenth of the cost
+        return text
     return _TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
 
 
@@ -85,7 +94,9 @@ MAX_LINE_CHARS = 4_000
 
 def tidy(text: str) -> str:
     """The text as one line of bounded length, with `***` in the place of every token."""
-    line = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], redact(text))
+    line = redact(text)
+    if not line.isprintable():
+        line = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line)
     return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"
 
 
@@ -117,6 +128,9 @@ _MANY_LINES = {"exc_text", "stack_info"}
 # What every record has, and the program alone decides; the message was tidied as a whole.
 _SAFE = {*vars(logging.makeLogRecord({}))} - _MANY_LINES | {"color_message"}
 _TRACES = logging.Formatter()
+# How a record is written by template, and what it may have then.
+_PLAIN_JSON = '{"level": %s, "logger": %s, "message": %s, "session_id": %s, "query_id": %s, "time": "%s"}'
+_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message", "session_id", "query_id"}
 
 
 def _add_ids(record: logging.LogRecord) -> bool:
@@ -127,8 +141,22 @@ def _add_ids(record: logging.LogRecord) -> bool:
     return True
 
 
+class _JsonFormatter(JsonFormatter):
+    """Writes a record that says nothing special by template, as JSON of the same form: one tells of each connection."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = vars(record)
+        ids = said.get("session_id"), said.get("query_id")
+        is_special = record.exc_info or record.exc_text or record.stack_info or not isinstance(record.msg, str)
+        if is_special or not said.keys() <= _PLAIN or not all(value is None or type(value) is str for value in ids):
+            return super().format(record)
+        session, query = ["null" if value is None else _quoted(value) for value in ids]
+        words = _quoted(record.levelname), _quoted(record.name), _quoted(record.getMessage()), session, query
+        return _PLAIN_JSON % (*words, datetime.fromtimestamp(record.created, tz=UTC).isoformat())
+
+
 def _json_formatter() -> logging.Formatter:
-    return JsonFormatter(
+    return _JsonFormatter(
         "%(levelname)s %(name)s %(message)s %(session_id)s %(query_id)s",
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},

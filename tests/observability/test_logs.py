@@ -11,6 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pythonjsonlogger.json import JsonFormatter
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
@@ -177,3 +180,26 @@ async def test_no_token_of_a_handshake_is_logged_even_at_debug(dify: StandInDify
     assert SECRET not in text
     assert text.count("?token=***") == 3
     assert text.count("&resume_token=***") == 2
+
+
+texts = st.text(alphabet=st.characters(exclude_categories=()))
+
+
+@given(
+    text=texts | st.sampled_from(["to\u212aen=x", "%54oken=x", "BEARER x", "eYJa.b.c", "a\u2028b", "a\tb\xa0c\u3000"])
+)
+def test_what_is_looked_at_first_saves_nothing_that_is_to_be_hidden(text: str) -> None:
+    assert logs.redact(text) == logs._TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
+    assert not logs._CONTROLS.search(text) or not text.isprintable()
+
+
+@given(
+    message=texts | st.integers() | st.dictionaries(texts, texts), name=texts, session=st.none() | texts | st.integers()
+)
+def test_a_record_is_written_by_template_as_by_the_library(message: object, name: str, session: object) -> None:
+    record = logging.makeLogRecord({"levelname": "INFO", "name": name, "msg": message, "color_message": "x"})
+    record.session_id, record.query_id = session, None
+    formatter = logs._json_formatter()
+    assert formatter.format(record) == JsonFormatter.format(formatter, record)  # type: ignore[arg-type]
+    record.exc_text, record.more = "Traceback", 7
+    assert formatter.format(record) == JsonFormatter.format(formatter, record)  # type: ignore[arg-type]
