@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Collection
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]{1,5}))?", re.ASCII | re.I)
@@ -74,6 +75,12 @@ def is_address(name: str) -> bool:
 
 def subscriber_of(address: str) -> str:
     """Whose address it is, by what one subscriber has: an address of IPv4, a network of 64 bits of IPv6."""
+    try:
+        socket.inet_pton(socket.AF_INET, address)
+    except (OSError, ValueError):
+        pass
+    else:
+        return address  # most are, and this is known at a twentieth of the cost
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

@@ -172,10 +172,13 @@ class Gate:
         self, headers: Iterable[tuple[bytes, bytes]], subprotocols: Iterable[str], query_string: bytes
     ) -> Identity | Refusal:
         """Who is behind this handshake, given as in an ASGI scope; or why nobody is let in."""
-        texts = [(name.lower(), value.decode("latin-1")) for name, value in headers]
-        origins = [value for name, value in texts if name == b"origin"]
-        hosts = [value for name, value in texts if name == b"host"]
-        authorizations = [value for name, value in texts if name == b"authorization"]
+        origins: list[str] = []
+        hosts: list[str] = []
+        authorizations: list[str] = []
+        wanted = {b"origin": origins, b"host": hosts, b"authorization": authorizations}
+        for name, value in headers:
+            if (values := wanted.get(name.lower())) is not None:
+                values.append(value.decode("latin-1"))
         token = token_of(authorizations, subprotocols, query_string.decode("latin-1"))
         identity = self.directory.identify(token)
         if self.directory.is_foreign(origins, hosts[0] if len(hosts) == 1 else None, identity):

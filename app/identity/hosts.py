@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +28,9 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_asked = scope["type"] in {"http", "websocket"} and self._is_local and self._gate.directory.is_open
-        if not is_asked or self._is_known(Headers(scope=scope).getlist("host")):
+        if not is_asked or self._is_known(
+            [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        ):
             await self._app(scope, receive, send)
             return
         await PlainTextResponse(MISDIRECTED, 421)(scope, receive, send)

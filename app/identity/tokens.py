@@ -22,7 +22,7 @@ def token_of(authorizations: Iterable[str], subprotocols: Iterable[str], query: 
     places = [
         [token.strip(" ") for scheme, _, token in credentials if scheme.lower() == "bearer"],
         [each.removeprefix(_PREFIX) for each in subprotocols if each.startswith(_PREFIX)],
-        [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "token"],
+        [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "token"] if query else [],
     ]
     for found in places:
         if len(found) == 1 and _TOKEN.fullmatch(found[0]):

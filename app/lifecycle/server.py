@@ -26,12 +26,15 @@ TRY = '{"type": "asr_chunk", "text": "What is this service for?", "is_final": tr
 UNREAD_SECONDS = 2
 # How an address of IPv4 looks to a socket of both.
 MAPPED = "::ffff:"
+# What a proxy may say of who has asked.
+FORWARDED = {b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"}
 
 
 class Forwarded:
     """Believes a trusted proxy who has asked, and for which host (`X-Forwarded-Host`, which uvicorn does not read)."""
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
+        self._unforwarded = app
         self._app: Any = ProxyHeadersMiddleware(app, ANY if ANY in trusted else list(trusted))  # type: ignore[arg-type]  # Starlette's types are wider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,6 +42,8 @@ class Forwarded:
             peer = scope.get("client")
             if peer is not None and peer[0].startswith(MAPPED):
                 peer = scope["client"] = (peer[0].removeprefix(MAPPED), peer[1])
+            if FORWARDED.isdisjoint([name for name, _ in scope["headers"]]):
+                return await self._unforwarded(scope, receive, send)
             if peer is not None and peer[0] in self._app.trusted_hosts:
                 hosts = [value for name, value in scope["headers"] if name == b"x-forwarded-host"]
                 if len(hosts) == 1:

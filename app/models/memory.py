@@ -18,6 +18,8 @@ from app.models.queries import RunningQuery
 from app.models.snapshot import Parts, Snapshot
 from app.models.speculation import Early
 
+_NO_WISHES = Configure()
+
 
 class Memory:
     """`key`, `is_stateless`, `user_prefix` and `fixed_inputs` are those of its `Asker`."""
@@ -37,7 +39,7 @@ class Memory:
         self._judge = judge
         self._asker = Asker(key, is_stateless, user_prefix, fixed_inputs or {})
         self._life = Lifetime(settings)
-        self._wishes = Configure()
+        self._wishes = _NO_WISHES
         self._begin(session_id)
 
     def _begin(self, session_id: str) -> None:

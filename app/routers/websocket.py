@@ -36,21 +36,11 @@ class RealtimeAsr:
                 if identity is Refusal.FOREIGN_ORIGIN:
                     runtime.metrics.refused.labels("foreign_origin").inc()
                     await websocket.close()  # before it is accepted: HTTP 403
-                elif await _has_place(runtime, websocket, address, identity):
-                    entering = _Entering(runtime, websocket, identity)
-                    if await entering.has_looked_up():
-                        await entering.accept(choose_subprotocol(scope["subprotocols"]))
-                        await entering.serve(receive, send)
-
-
-async def _has_place(runtime: Runtime, websocket: WebSocket, address: str, identity: Identity | Refusal) -> bool:
-    """Whether there is a place for one more; who finds none is told so before the socket is accepted."""
-    tenant = identity.tenant_name if isinstance(identity, Identity) else None
-    token = websocket.query_params.get("resume_token")
-    reason = runtime.sessions.unavailable(address, token, tenant, may_take_place=isinstance(identity, Identity))
-    if reason is not None:
-        await _turn_away(runtime, websocket, reason, 429 if reason == "too_many_connections" else 503)
-    return reason is None
+                    return
+                entering = _Entering(runtime, websocket, identity)
+                if await entering.has_place(address) and await entering.has_looked_up():
+                    await entering.accept(choose_subprotocol(scope["subprotocols"]))
+                    await entering.serve(receive, send)
 
 
 async def _turn_away(runtime: Runtime, websocket: WebSocket, reason: str, status: int = 503) -> None:
@@ -59,15 +49,25 @@ async def _turn_away(runtime: Runtime, websocket: WebSocket, reason: str, status
 
 
 class _Entering:
-    """A client that finds a place, on its way to its session."""
+    """A client that may come in, on its way to its session."""
 
     def __init__(self, runtime: Runtime, websocket: WebSocket, identity: Identity | Refusal) -> None:
         self._runtime = runtime
         self._websocket = websocket
         self._identity = identity
-        self._claim = Claim.of(websocket.query_params)
+        self._claim = Claim.of(websocket.query_params) if websocket.scope["query_string"] else None
         self._not_resumed: NotResumed | None = None
         self._visit: FarVisit | None = None
+
+    async def has_place(self, address: str) -> bool:
+        """Whether there is one for it; who finds none is told so before the socket is accepted."""
+        identity = self._identity if isinstance(self._identity, Identity) else None
+        tenant = None if identity is None else identity.tenant_name
+        token = None if self._claim is None else self._claim.token
+        reason = self._runtime.sessions.unavailable(address, token, tenant, may_take_place=identity is not None)
+        if reason is not None:
+            await _turn_away(self._runtime, self._websocket, reason, 429 if reason == "too_many_connections" else 503)
+        return reason is None
 
     async def has_looked_up(self) -> bool:
         """Look for its session elsewhere, if it is not here; false if that cannot be, and it was told so."""

@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 # How long a client may be refused before it is sent away, and after what pause it has slowed down, in seconds.
 FLOOD_SECONDS = 10
@@ -141,10 +141,9 @@ class Quota:
         self._bucket = TokenBucket(per_minute / 60, per_minute) if per_minute else None
         self.slots = Slots(running) if running else None
 
-    @asynccontextmanager
-    async def entering(self, count: Callable[[], int]) -> AsyncIterator[bool]:
+    def entering(self, count: Callable[[], int]) -> AbstractAsyncContextManager[bool]:
         """Whether one more session may begin beside those that `count` counts here; within this it does."""
-        yield self.max_sessions is None or count() < self.max_sessions
+        return nullcontext(self.max_sessions is None or count() < self.max_sessions)
 
     async def take_question(self, now: float) -> float:
         """Take a question and return 0, or return the seconds until one may come."""

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 from app.codes import CloseCode
 from app.config import Settings
@@ -148,22 +147,21 @@ class Sessions:
         """Sockets that are served at the moment."""
         return len(self._sockets)
 
-    @asynccontextmanager
-    async def attending(self, address: str) -> AsyncIterator[None]:
+    def attending(self, address: str) -> Stay:
         """Within this a socket is served; a drain that is over ends it at its next `await`."""
-        stay = Stay()
+        return _Attending(self, address)
+
+    def begin_attending(self, stay: Stay, address: str) -> None:
         self._sockets.add(stay)
         self._of_address[address] += 1
-        try:
-            async with stay:
-                yield
-        finally:
-            self._sockets.discard(stay)
-            self._of_address[address] -= 1
-            if not self._of_address[address]:
-                del self._of_address[address]
-            if not self._sockets:
-                self._is_quiet.set()
+
+    def end_attending(self, stay: Stay, address: str) -> None:
+        self._sockets.discard(stay)
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+        if not self._sockets:
+            self._is_quiet.set()
 
     # The end of the process
 
@@ -206,3 +204,21 @@ class Sessions:
             _, left = await asyncio.wait(self._lives, timeout=CLOSING_SECONDS)
             if left:
                 logger.error("%d sessions did not end", len(left))
+
+
+class _Attending(Stay):
+    """One socket, from this address."""
+
+    def __init__(self, sessions: Sessions, address: str) -> None:
+        self._sessions = sessions
+        self._address = address
+
+    async def __aenter__(self) -> Self:
+        self._sessions.begin_attending(self, self._address)
+        return await super().__aenter__()
+
+    async def __aexit__(self, *error: Any) -> bool:
+        try:
+            return await super().__aexit__(*error)
+        finally:
+            self._sessions.end_attending(self, self._address)

@@ -194,7 +194,7 @@ async def serving(say: Sequence[dict[str, Any]]) -> AsyncIterator[tuple[Service,
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            scopes.append(scope)
+            scopes.append({**scope, "extensions": {**scope["extensions"]}})
             await receive()
             for message in say:
                 await send(message)
