@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-from websockets.frames import Frame, apply_mask  # type: ignore[attr-defined]  # in C, where there is a compiler
+from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]  # in C, where there is a compiler
 from websockets.http11 import Request
 from websockets.streams import StreamReader
 
@@ -27,6 +28,10 @@ DIRECT_BYTES = 16 * 1024
 # What waits for its turn, in bytes; asyncio reads 256 KiB at most before it can be told to stop.
 MAX_UNREAD_BYTES = 1024 * 1024
 
+
+# A pong to one of uvicorn's pings: four bytes, behind a mask of four (RFC 6455, 5.2).
+_PONG = b"\x8a\x84"
+_PONG_BYTES = 10
 
 # Where websockets' parser stands when it has no part of a frame.
 _BEFORE_A_FRAME = StreamReader.at_eof.__code__
@@ -74,10 +79,8 @@ class Socket(Welcoming):
         # Reading is paused while a message waits for ASGI: those behind it come the same way.
         if self._hear is None or self.read_paused or self.close_sent or data[:1] != b"\x81":
             return 0
-        if self._is_parsing:
-            if not self._is_between_messages():
-                return 0
-            self._is_parsing = False
+        if self._is_parsing and not self._is_between_messages():
+            return 0
         payload, end = message_in(data, 0, self.config.ws_max_size)
         if payload is not None and end == len(data):  # as nearly all that is read
             try:
@@ -97,18 +100,44 @@ class Socket(Welcoming):
             ends.append(end)
         return ends[self._hear(texts)] if texts else 0
 
+    def _has_ponged(self, data: bytes) -> bool:
+        """Whether this is the pong that is waited for, whole and alone: of who is silent, nothing else comes."""
+        expected = self.pending_ping_payload
+        if data[:2] != _PONG or expected is None or self.close_sent or not self._is_between_messages():
+            return False
+        if apply_mask(data[6:], data[2:6]) != expected:
+            return False
+        super().handle_pong(Frame(Opcode.PONG, expected))
+        return True
+
+    def send_keepalive_ping(self) -> None:
+        self.ping_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.pending_ping_payload = payload = random.getrandbits(32).to_bytes(4, "big")
+        self.ping_sent_at = self.loop.time()
+        self.transport.write(b"\x89\x04" + payload)
+        if self.ping_timeout is not None:
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            self.schedule_ping()
+
     def _is_between_messages(self) -> bool:
-        if self.conn.current_size is not None:
-            return False  # a part of a message has come
-        waits: Any = self.conn.parser
-        while (deeper := waits.gi_yieldfrom) is not None:
-            waits = deeper
-        return waits.gi_code is _BEFORE_A_FRAME
+        if self._is_parsing:
+            if self.conn.current_size is not None:
+                return False  # a part of a message has come
+            waits: Any = self.conn.parser
+            while (deeper := waits.gi_yieldfrom) is not None:
+                waits = deeper
+            self._is_parsing = waits.gi_code is not _BEFORE_A_FRAME
+        return not self._is_parsing
 
     # Reading
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
+            return
+        if len(data) == _PONG_BYTES and not self._unread and self._has_ponged(data):
             return
         heard = 0
         if not self._unread:

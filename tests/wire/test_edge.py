@@ -279,6 +279,51 @@ async def test_who_answers_no_ping_is_closed_and_may_come_back() -> None:
             pass  # nothing tells when
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ((), ()),
+        ((Opcode.TEXT, b'{"type":', False), ()),
+        ((), (Opcode.TEXT, b'{"type":"keepalive"}', True)),
+    ],
+    ids=["alone", "amid a message", "with a message"],
+)
+async def test_who_answers_pings_is_asked_again_and_stays(
+    before: tuple[Opcode, bytes, bool], behind: tuple[Opcode, bytes, bool]
+) -> None:
+    def made(raw: Raw, frame: tuple[Opcode, bytes, bool]) -> bytes:
+        return raw.frame(frame[0], frame[1], fin=frame[2]) if frame else b""
+
+    async with serve(make_settings(), ws_ping_interval=0.01) as service, connect_raw(service) as raw:
+        raw.writer.write(made(raw, before))
+        for _ in range(5):
+            await raw.reader.readuntil(b"\x89\x04")
+            pong = raw.frame(Opcode.PONG, await raw.reader.readexactly(4))
+            raw.writer.write(pong + made(raw, behind))
+
+
+async def test_a_pong_to_no_ping_keeps_nobody() -> None:
+    async with (
+        serve(make_settings(), ws_ping_interval=0.01, ws_ping_timeout=0.3) as service,
+        connect_raw(service) as raw,
+    ):
+        await raw.reader.readuntil(b"\x89\x04")
+        payload = bytes(byte ^ 1 for byte in await raw.reader.readexactly(4))
+        raw.writer.write(raw.frame(Opcode.PONG, payload))
+        assert (await raw.reader.read()).endswith(b"keepalive ping timeout")
+
+
+async def test_what_only_looks_like_a_pong_is_read_as_what_it_is() -> None:
+    async with serve(make_settings(), ws_ping_interval=0.01) as service, connect_raw(service) as raw:
+        await raw.reader.readuntil(b"\x89\x04")
+        pong = b"\x8a\x84" + bytes(4) + await raw.reader.readexactly(4)
+        head = b"\x81" + bytes((0x80 | len(pong),)) + bytes(4)  # of a text, which the pong is then
+        raw.writer.write(raw.frame(Opcode.TEXT, b'{"type":"keepalive"}') + head)
+        await raw.reader.readuntil(b'"received_type":"keepalive"')
+        raw.writer.write(pong)
+        assert (1007).to_bytes(2, "big") in await raw.reader.read()
+
+
 async def test_pings_whose_pongs_nobody_reads_have_a_bound(start: Serve) -> None:
     service = await start(messages_per_second=1_000_000)
     async with connect_raw(service) as raw:
