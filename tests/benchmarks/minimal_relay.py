@@ -1,10 +1,10 @@
-"""The least that relays Dify's answers: Starlette over httpx as it comes, no validation, no session."""
+"""The least that relays Dify's answers: Starlette over httpx, as it comes or over another transport, and no session."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,12 +13,6 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tests.benchmarks.client import WS_PATH
-
-
-@asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    async with httpx.AsyncClient(base_url=os.environ["DIFY_BASE_URL"], timeout=30, trust_env=False) as http:
-        yield {"http": http}
 
 
 async def relay(websocket: WebSocket) -> None:
@@ -41,4 +35,14 @@ async def relay(websocket: WebSocket) -> None:
         pass
 
 
-app = Starlette(routes=[WebSocketRoute(WS_PATH, relay)], lifespan=lifespan)
+def relaying(transport: Callable[[str], httpx.AsyncBaseTransport] | None = None) -> Starlette:
+    """The relay; without `transport`, which gets the URL of Dify, over that of httpx."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+        url = os.environ["DIFY_BASE_URL"]
+        chosen = None if transport is None else transport(url)
+        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, transport=chosen) as http:
+            yield {"http": http}
+
+    return Starlette(routes=[WebSocketRoute(WS_PATH, relay)], lifespan=lifespan)

@@ -55,12 +55,21 @@ def bare_fastapi() -> Any:
 
 
 def relay() -> Any:
-    from tests.benchmarks.minimal_relay import app
+    """The minimal relay as anybody would write it."""
+    from tests.benchmarks.minimal_relay import relaying
 
-    return app
+    return relaying()
 
 
-PEERS = {"endpoint": bare_endpoint, "fastapi": bare_fastapi, "relay": relay}
+def swift_relay() -> Any:
+    """The minimal relay over the service's own transport, the cheapest there is: what is left is the relay alone."""
+    from app.services.transport import Transport
+    from tests.benchmarks.minimal_relay import relaying
+
+    return relaying(lambda url: Transport(url, connections=100_000))
+
+
+PEERS = {"endpoint": bare_endpoint, "fastapi": bare_fastapi, "relay": relay, "swift_relay": swift_relay}
 
 if __name__ == "__main__":
     serve(PEERS[sys.argv[1]]())
