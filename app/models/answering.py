@@ -129,14 +129,26 @@ class Answers:
         told = self.frames.status("interrupting", reason=reason, query_id=query.query_id, note=note)
         return [query.cancel(reason, now), told]
 
+    def take_text(self, query_id: str, text: str, now: float) -> AnswerPiece | None:
+        """`take_event` with a `TextDelta`, for the thousands of them: the one frame that it brings, if it does."""
+        query = self.query
+        if query is None or query.query_id != query_id or not text:
+            return None
+        frame = self._piece(query, text, now)
+        self.frames.seq = frame.seq
+        return frame
+
     def _text(self, query: RunningQuery, text: str, now: float, replace: bool = False) -> list[Effect]:
+        return [self.frames.send(self._piece(query, text, now, replace))]
+
+    def _piece(self, query: RunningQuery, text: str, now: float, replace: bool = False) -> AnswerPiece:
         if text and query.first_text_at is None:
             query.first_text_at = now
         session_id, seq = self.frames.session_id, self.frames.seq + 1
         frame = AnswerPiece(session_id, seq, query.query_id, query.frames, text, replace or None)
         query.frames += 1
         query.said = (text if replace else query.said + text)[:MAX_SPOKEN_CHARS]
-        return [self.frames.send(frame)]
+        return frame
 
     def _finish(
         self,

@@ -14,6 +14,7 @@ from app.models.lifetime import Lifetime
 from app.models.listening import Judge, Listener, tuned
 from app.models.messages import Configure
 from app.models.numbering import Frames
+from app.models.pieces import AnswerPiece
 from app.models.queries import RunningQuery
 from app.models.snapshot import Parts, Snapshot
 from app.models.speculation import Early
@@ -65,6 +66,10 @@ class Memory:
     def query(self) -> RunningQuery | None:
         """The question that is on its way."""
         return self._answers.query
+
+    def answer_text(self, query_id: str, text: str, now: float) -> AnswerPiece | None:
+        """`answer_event` with one more text, where nothing is to be decided: the frame of it, None if it has none."""
+        return self._answers.take_text(query_id, text, now)
 
     @property
     def session_id(self) -> str:

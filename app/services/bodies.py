@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
+
+from app.services.transport import BODY, DirectBody
 
 # What is inflated before others get their turn: a few kB can become gigabytes.
 STEP_BYTES = 16 * 1024
@@ -32,7 +35,8 @@ class Body:
 
     def __init__(self, response: httpx.Response) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._stream = response.stream
+        self._direct: DirectBody | None = response.extensions.get(BODY)
+        self._stream = self._direct or response.stream
         named = response.headers.get("content-encoding", "").lower().split(",")
         self._codings = [coding for name in named if (coding := name.strip()) not in {"", "identity"}]
         self._head = b"" if self._codings == ["deflate"] else None
@@ -42,6 +46,19 @@ class Body:
     def chunks(self) -> AsyncIterator[bytes]:
         # Mostly without a layer of our own: this is where every token passes.
         return self._inflated() if self._codings else aiter(self._stream)
+
+    @contextmanager
+    def heard_by(self, hear: Callable[[bytes], bool] | None) -> Iterator[None]:
+        """Within this `hear` may take what comes (`Line.listen`), where that is what was meant."""
+        direct = None if self._codings else self._direct
+        if hear is None or direct is None:
+            yield
+            return
+        direct.listen(hear)
+        try:
+            yield
+        finally:
+            direct.listen(None)
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body, if it has at most `limit` bytes."""

@@ -24,14 +24,15 @@ class Deadlines:
 
     def __init__(self, first_text: float, stall: float, total: float) -> None:
         self._stall = stall
-        start = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        start = self._now()
         self._total = start + total
         self._next = start + first_text
         self._closing = math.inf
         self._phase: Phase = "first_text"
 
     def text_came(self) -> None:
-        self._next = asyncio.get_running_loop().time() + self._stall
+        self._next = self._now() + self._stall
         self._phase = "stall"
 
     def life_came(self) -> None:
@@ -45,7 +46,7 @@ class Deadlines:
 
     def closing_came(self) -> None:
         # Counted from the first closing event: pings may go on after it.
-        self._closing = min(self._closing, asyncio.get_running_loop().time() + SECOND_EVENT_SECONDS)
+        self._closing = min(self._closing, self._now() + SECOND_EVENT_SECONDS)
 
     def at(self) -> float:
         return min(self._next, self._total, self._closing)

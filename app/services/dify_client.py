@@ -28,7 +28,7 @@ from app.services.bodies import Body
 from app.services.deadlines import Deadlines
 from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
-from app.services.rag import Offers
+from app.services.rag import Hear, Offers
 from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, SseParser, mend
 from app.services.transport import StaleConnection, is_sent
 from app.services.upstream import (
@@ -36,6 +36,7 @@ from app.services.upstream import (
     MAX_ERROR_BYTES,
     Retries,
     Retryable,
+    hearing,
     http_client,
     is_page,
     read_error,
@@ -98,7 +99,7 @@ class DifyClient:
         self._questions_url = httpx.URL(f"{settings.dify_url}/chat-messages")
         self._extensions = {"timeout": self._timeout.as_dict()}
 
-    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+    async def query(self, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]:
         if self._settings.dify_api_key is None:
             raise RagNotConfigured("DIFY_API_KEY is not set")
         await self._wait_for_former(question.conversation_id)
@@ -109,7 +110,8 @@ class DifyClient:
             await self._ask(run, question, deadlines)
             content_type = run.response.headers.get("content-type", "").lower()
             if run.is_stream:
-                events = read_stream(run.answer, run.feed, run.chunks(), deadlines)
+                take = None if hear is None else hearing(run.parser, run.answer, deadlines, hear)
+                events = read_stream(run.answer, run.feed, run.body, deadlines, take=take)
             elif content_type.startswith("application/json"):
                 feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
                 events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)
@@ -300,7 +302,7 @@ class _Run:
         self.answer = answer
         self.conversation_id: str | None = None
         self.is_asked = False
-        self._parser = SseParser()
+        self.parser = SseParser()
 
     def begin(
         self,
@@ -345,7 +347,7 @@ class _Run:
         """Put into `events` what the next bytes bring; who reads a long text lets others have their turn."""
         if len(chunk) >= FULL_BYTES:
             await asyncio.sleep(0)
-        for data, name in self._parser.feed(chunk):
+        for data, name in self.parser.feed(chunk):
             heard = self.answer.feed(data, name)
             if len(data) <= PIECE_BYTES:
                 events.extend(heard)  # as nearly always

@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from pydantic_core import from_json
+
 from app.errors import RagBrokenStream, RagFailed
 from app.models.answers import (
     MAX_SOURCES,
@@ -172,6 +174,19 @@ class DifyAnswer(Answer):
                 if not (self.is_closing and self._has_shown and not self._is_failing):
                     raise RagFailed(_error_said(event))
                 yield from self._end()  # whatever it is about, the answer is whole
+
+    def text_alone(self, data: bytes) -> str | None:
+        is_plain = self._has_shown and self._agent_digest is None and self._pairs.is_even
+        if not is_plain or self.task_id is None or self.conversation_id is None:
+            return None
+        try:
+            event = from_json(data)  # unlike `read_json` without halves of pairs
+        except ValueError:
+            return None
+        if event.get("event") != "message":
+            return None
+        text = raw_text_in(event, "answer")
+        return text if text and (not self._strip_think or self._think.leaves(text)) else None
 
     def _name(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
         name = text_in(event, "conversation_id")

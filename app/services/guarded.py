@@ -12,7 +12,7 @@ from dataclasses import replace
 from app.errors import RagBrokenStream, RagError, RagFailed
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Question, TextDelta, TextReplaced
 from app.services.breaker import Breaker, Trial
-from app.services.rag import RagProvider
+from app.services.rag import Hear, RagProvider, ask
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +55,12 @@ class GuardedProvider:
         own._fallback, own._fallback_name = other._fallback, other._fallback_name
         return own
 
-    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+    async def query(self, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
         trial: Trial | None = None
         try:
             trial = self.breaker.admit(self._clock(), question.user)
-            async with aclosing(self._first.query(question)) as events:
+            async with aclosing(ask(self._first, question, hear)) as events:
                 async for event in events:
                     if not has_begun and _is_text(event):
                         has_begun = True
@@ -85,16 +85,16 @@ class GuardedProvider:
             if trial is not None:
                 self.breaker.leave(trial)
         self._log(self.name, failure)
-        async with aclosing(self._ask_fallback(self._fallback, question, failure)) as events:
+        async with aclosing(self._ask_fallback(self._fallback, question, failure, hear)) as events:
             async for event in events:
                 yield event
 
     async def _ask_fallback(
-        self, fallback: RagProvider, question: Question, failure: Exception
+        self, fallback: RagProvider, question: Question, failure: Exception, hear: Hear | None
     ) -> AsyncGenerator[AnswerEvent, None]:
         has_begun = False
         try:
-            async with aclosing(fallback.query(replace(question, conversation_id=None))) as events:
+            async with aclosing(ask(fallback, replace(question, conversation_id=None), hear)) as events:
                 async for event in events:
                     has_begun = has_begun or _is_text(event)
                     if isinstance(event, AnswerEnd):

@@ -50,7 +50,8 @@ async def message_of(request: httpx.Request) -> bytes:
 class Line(asyncio.Protocol):
     """A connection: `send`, `head`, `read` to the end, `finish`, and again. Its errors are httpx's, without content.
 
-    Who is cancelled in `read` may read on. `abort` ends it at once, at any time.
+    Who is cancelled in `read` may read on. `abort` ends it at once, at any time. What `listen` was given takes what
+    comes of this body while its reader waits, in the callback that has read it, or leaves it to the reader.
     """
 
     def __init__(self) -> None:
@@ -68,6 +69,7 @@ class Line(asyncio.Protocol):
         self._error = ""
         self._unread = bytearray()
         self._waiting: asyncio.Future[None] | None = None
+        self._hear: Callable[[bytes], bool] | None = None
         self._is_paused = False
 
     # Asking
@@ -83,7 +85,7 @@ class Line(asyncio.Protocol):
         self._may_have_body = has_body
         self.has_heard = self._is_kept = False
         self._bare = self._head_bytes = 0
-        self.reason, self.headers = b"", []
+        self.reason, self.headers, self._hear = b"", [], None
         if not self._transport.is_closing():  # uvloop's raises then
             self._transport.write(message)
 
@@ -111,6 +113,10 @@ class Line(asyncio.Protocol):
         if self._is_paused and len(self._unread) <= MAX_UNREAD_BYTES:
             self._resume()
         return piece
+
+    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
+        """From now on `hear` is asked first, and says whether it took all. What it raises breaks the connection."""
+        self._hear = hear
 
     def finish(self) -> bool:
         """End the exchange; return whether the line may serve again. What was not read is thrown away."""
@@ -166,7 +172,8 @@ class Line(asyncio.Protocol):
         except (HttpParserError, _Odd) as error:
             odd = error.__context__ if isinstance(error.__context__, _Odd) else error
             self._fail(f"the response cannot be read: {odd}")
-        self._wake()
+        if self._hear is None or not self._is_heard(self._hear):
+            self._wake()
         if len(self._unread) > MAX_UNREAD_BYTES and not self._is_paused and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
@@ -187,6 +194,15 @@ class Line(asyncio.Protocol):
         self._error = self._error or text  # after the end nobody asks
         self.abort()
         self._wake()
+
+    def _is_heard(self, hear: Callable[[bytes], bool]) -> bool:
+        # One that does not wait has something before this.
+        if self._waiting is None or self._waiting.done() or self._state is not _State.BODY or self._error:
+            return False
+        if not 0 < len(self._unread) <= PIECE_BYTES or not hear(bytes(self._unread)):
+            return False
+        self._unread.clear()
+        return True
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

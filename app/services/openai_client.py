@@ -230,7 +230,7 @@ class OpenAiClient:
                     return
 
         if content_type.startswith("text/event-stream"):
-            return read_stream(answer, feed, body.chunks(), deadlines, life_counts=True)
+            return read_stream(answer, feed, body, deadlines, life_counts=True)
         if content_type.startswith("application/json"):
             return read_whole(body, answer.feed_whole, deadlines, MAX_WHOLE_BYTES, self._settings.answer_chunk_chars)
         raise RagUnavailable(

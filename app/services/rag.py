@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from inspect import signature
+from typing import Protocol, TypeGuard
 
 from app.models.answers import (
     AnswerEnd,
@@ -25,6 +27,7 @@ __all__ = [
     "AnswerEvent",
     "ConversationNamed",
     "Feedback",
+    "Hear",
     "Offers",
     "Progress",
     "Question",
@@ -33,7 +36,11 @@ __all__ = [
     "TextDelta",
     "TextReplaced",
     "Turn",
+    "ask",
 ]
+
+Hear = Callable[[str], bool]
+"""Takes a text of the answer off the provider in the callback that has read it, or says that it has to be yielded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,28 @@ class RagProvider(Protocol):
         generator to interrupt: whatever it holds is to be released then.
         """
         ...
+
+
+class DirectProvider(RagProvider, Protocol):
+    """One that need not wake up its generator for every text.
+
+    While that is asked for more, `hear` may be given the next text in its place, but never the first: so whoever
+    stands between knows that the answer has begun.
+    """
+
+    def query(self, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]: ...
+
+
+def ask(provider: RagProvider, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]:
+    """Ask, with `hear` if the provider takes it: so one that wraps another sees every text, unless it hands that on."""
+    return provider.query(question, hear) if hear is not None and _is_direct(provider) else provider.query(question)
+
+
+def _is_direct(provider: RagProvider) -> TypeGuard[DirectProvider]:
+    return _takes_hear(type(provider))
+
+
+@cache
+def _takes_hear(kind: type) -> bool:
+    query = getattr(kind, "query", None)
+    return query is not None and "hear" in signature(query).parameters

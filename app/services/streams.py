@@ -79,6 +79,13 @@ class SseParser:
         self._scanned = len(buffer)
         return _events_of(blocks)
 
+    def sole(self, data: bytes) -> bytes | None:
+        """The data of the one event that a read is, as most are; None if it is anything else, or nothing was before."""
+        if self._buffer or self._is_first:
+            return None
+        is_one = data.startswith(b"data: {") and data.endswith(b"}\n\n") and data.count(b"\n") == 2
+        return data[6:-2] if is_one and b"\r" not in data else None
+
     def _long_text(self, scanned: int) -> list[SseEvent]:
         # Handed on as it is: to copy megabytes takes milliseconds each time.
         text, skips_lf = self._buffer, self._skips_lf
@@ -166,6 +173,13 @@ class Answer:
         self._pairs, self._think = PairJoiner(), ThinkFilter()
         self._has_shown = self._has_said_thinking = False
 
+    def text_alone(self, data: bytes) -> str | None:
+        """The text of an event that brings one, to be shown as it is, and changes nothing else; None for any other.
+
+        Only when a text was shown before. Who shows it counts it in `texts`; who does not has to `feed` the event.
+        """
+        return None
+
     def end_of_stream(self) -> Iterator[AnswerEvent]:
         """The stream is over, or nothing more came after what closes it."""
         raise NotImplementedError
@@ -181,6 +195,11 @@ class PairJoiner:
 
     def __init__(self) -> None:
         self._held = ""  # the first half of a pair, at the end of the last piece
+
+    @property
+    def is_even(self) -> bool:
+        """Nothing is held back."""
+        return not self._held
 
     def feed(self, text: str) -> str:
         """Take more text and return what of it is whole."""
@@ -210,9 +229,13 @@ class ThinkFilter:
         self._is_leading = True  # no word has come yet
         self._swallows_space = False
 
+    def leaves(self, text: str) -> bool:
+        """Whether it may be shown as it is, and nothing changes by it."""
+        return not (self.is_thinking or self._is_leading or self._held or "<" in text)
+
     def feed(self, text: str) -> str:
         """Take more text and return what of it may be shown now."""
-        if not (self.is_thinking or self._is_leading or self._held or "<" in text):
+        if self.leaves(text):
             return text  # as nearly every text of an answer
         shown: list[str] = []
         text, at = self._held + text, 0  # a place in it: to cut off what was read, tag by tag, takes quadratic time

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -18,6 +19,19 @@ _PORTS = {"http": 80, "https": 443}
 
 is_sent: ContextVar[bool] = ContextVar("is_sent", default=False)
 """Whether the request of this context has left, so that it may be answered though nobody waits."""
+
+
+BODY = "realtime_rag.body"
+"""How the `DirectBody` of a response is called among its extensions."""
+
+
+class DirectBody(Protocol):
+    """The bytes of a body without a layer of httpx's; they may be heard where they are read."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
+        """As `Line.listen`."""
 
 
 class StaleConnection(httpx.RemoteProtocolError):
@@ -58,9 +72,8 @@ class Transport(httpx.AsyncBaseTransport):
                 raise StaleConnection(str(error)) from error
             raise
         stream = _Body(line, self._pool, timeout.get("read"))
-        return httpx.Response(
-            line.status, headers=line.headers, stream=stream, extensions={"reason_phrase": line.reason}
-        )
+        extensions = {"reason_phrase": line.reason, BODY: stream}
+        return httpx.Response(line.status, headers=line.headers, stream=stream, extensions=extensions)
 
     async def aclose(self) -> None:
         self._pool.close()
@@ -94,6 +107,10 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._give_back()
+
+    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
+        if self._line is not None:
+            self._line.listen(hear)
 
     def _give_back(self) -> None:
         if (line := self._line) is not None:

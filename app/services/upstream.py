@@ -18,7 +18,8 @@ from app.models.answers import AnswerEvent, TextDelta
 from app.observability.session_metrics import count_retry
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
-from app.services.streams import PAUSE, Answer, merge_texts
+from app.services.rag import Hear
+from app.services.streams import PAUSE, Answer, SseParser, merge_texts
 from app.services.text_utils import stream_answer
 from app.services.transport import StaleConnection, Transport
 
@@ -131,17 +132,40 @@ def retry_after(response: httpx.Response) -> float:
         return 0.0
 
 
+def hearing(parser: SseParser, answer: Answer, deadlines: Deadlines, hear: Hear) -> Callable[[bytes], bool]:
+    """What takes bytes of a stream off its reader, if they are one more text and `hear` takes that.
+
+    It equals what `read_stream` makes of them, without waking a task and its generators up for each text.
+    """
+
+    def take(data: bytes) -> bool:
+        event = parser.sole(data)
+        text = None if event is None else answer.text_alone(event)
+        if text is None or not hear(text):
+            return False
+        answer.texts += 1
+        deadlines.text_came()
+        return True
+
+    return take
+
+
 async def read_stream(
     answer: Answer,
     feed: Callable[[bytes, list[AnswerEvent]], Awaitable[None]],
-    chunks: AsyncIterator[bytes],
+    body: Body,
     deadlines: Deadlines,
     *,
+    take: Callable[[bytes], bool] | None = None,
     life_counts: bool = False,
 ) -> AsyncGenerator[AnswerEvent, None]:
-    """Read until the answer is over, under the deadlines. `life_counts`: any byte is a sign that it goes on."""
+    """Read until the answer is over, under the deadlines. `life_counts`: any byte is a sign that it goes on.
+
+    What comes while this waits may be taken by `take` (`hearing`), and is not seen here then.
+    """
     now = asyncio.get_running_loop().time
-    with Watch(deadlines) as watch:
+    chunks = body.chunks()
+    with Watch(deadlines) as watch, body.heard_by(take):
         while not answer.is_over:
             failure: RagError | None = None
             events: list[AnswerEvent] = []

@@ -113,6 +113,13 @@ class Connection:
             return False
         return self._is_listening and self.position == self._log.ready
 
+    @property
+    def is_clear(self) -> bool:
+        """Everything is sent, and what comes next can be at once."""
+        if self._direct is None or self._is_sending or self._is_gone or self._greeting:
+            return False
+        return self.position == self._log.ready
+
     # Ending
 
     def close(self, code: CloseCode, reason: str) -> None:

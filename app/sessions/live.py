@@ -305,7 +305,7 @@ class LiveSession:
                 continue
             match effect:
                 case StartQuery():
-                    self.queries.start(effect, self.tasks, self.carry_out)
+                    self.queries.start(effect, self.tasks, self.carry_out, partial(_hear_text, self))
                 case CancelQuery():
                     self.queries.cancel(effect)
                 case Rate(feedback):
@@ -346,6 +346,20 @@ def _hear(live: LiveSession, connection: Connection, texts: Sequence[str]) -> in
     if not connection.send_now():
         live.tasks.create_task(live.carry_out())
     return heard
+
+
+def _hear_text(live: LiveSession, query_id: str, text: str) -> bool:
+    """`carry_out` for one more text of a query, as far as nothing of it has to wait; else it is to come by that."""
+    connection, log = live._connection, live.log
+    if connection is None or not connection.is_clear or log.end - log.ready > UNSETTLED_FRAMES:
+        return False
+    frame = live.session.answer_text(query_id, text, time.monotonic())
+    if frame is None:
+        return False
+    live._write(frame)
+    if not connection.send_now():
+        live.tasks.create_task(live.carry_out())
+    return True
 
 
 def _event() -> asyncio.Future[None]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from contextvars import copy_context
+from functools import partial
 
 from app.errors import RagBrokenStream, RagError, RagFailed, TooManyQuestions
 from app.models.answers import (
@@ -25,7 +26,7 @@ from app.models.effects import CancelQuery, Effect, StartQuery
 from app.models.session import SessionState
 from app.observability import logs
 from app.observability.observer import Observers
-from app.services.rag import RagProvider
+from app.services.rag import Hear, RagProvider, ask
 from app.services.text_utils import split_event
 from app.sessions.frames import FrameLog
 from app.sessions.limits import QueryLimits
@@ -33,6 +34,8 @@ from app.sessions.limits import QueryLimits
 logger = logging.getLogger(__name__)
 
 CarryOut = Callable[[Sequence[Effect]], Awaitable[None]]
+HearText = Callable[[str, str], bool]
+"""Takes the id of a query, and a text of its answer."""
 
 
 class Queries:
@@ -62,11 +65,14 @@ class Queries:
         """The caller is the query that has not been cancelled."""
         return self._newest is not None and asyncio.current_task() is self._newest
 
-    def start(self, effect: StartQuery, group: asyncio.TaskGroup, carry_out: CarryOut) -> None:
-        """Ask it; `carry_out` does what the session wants done then, and waits while its client does not read."""
+    def start(self, effect: StartQuery, group: asyncio.TaskGroup, carry_out: CarryOut, hear: HearText) -> None:
+        """Ask it; `carry_out` does what the session wants done then, and waits while its client does not read.
+
+        `hear` sends a text of it at once, or says that it would have to wait.
+        """
         context = copy_context()
         context.run(self._observers.started, effect)
-        self._newest = group.create_task(self._answer(effect, self.tasks.copy(), carry_out), context=context)
+        self._newest = group.create_task(self._answer(effect, self.tasks.copy(), carry_out, hear), context=context)
         self.tasks.add(self._newest)
         self._newest.add_done_callback(self.tasks.discard)
 
@@ -85,7 +91,9 @@ class Queries:
             self._newest.cancel()
             self._newest = None
 
-    async def _answer(self, start: StartQuery, earlier: set[asyncio.Task[None]], carry_out: CarryOut) -> None:
+    async def _answer(
+        self, start: StartQuery, earlier: set[asyncio.Task[None]], carry_out: CarryOut, hear_text: HearText
+    ) -> None:
         """Ask the provider and pass its answer on, as a task of the session."""
         session = self._session
         logs.session_id.set(session.session_id)
@@ -94,8 +102,13 @@ class Queries:
         await carry_out(())  # what a query cancelled in mid-send has left
         if earlier:
             await asyncio.wait(earlier)  # one query at a time, upstream too
+        # In a context of its own: it is called in that of whoever has opened the provider's connection.
+        hear = partial(
+            copy_context().run, partial(self._hear, asyncio.current_task(), partial(hear_text, start.query_id))
+        )
+        asked = answer(start.question, self._provider, self._limits, self._most_chars, hear)
         try:
-            async with aclosing(answer(start.question, self._provider, self._limits, self._most_chars)) as events:
+            async with aclosing(asked) as events:
                 async for event in events:
                     effects = session.answer_event(start.query_id, event, time.monotonic())
                     if isinstance(event, ConversationNamed):
@@ -106,9 +119,12 @@ class Queries:
             logger.warning("the question failed: %s: %s", failure.code, failure)
             await carry_out(session.answer_failed(start.query_id, failure, time.monotonic()))
 
+    def _hear(self, task: asyncio.Task[None] | None, hear: Hear, text: str) -> bool:
+        return task is self._newest and len(text) <= self._most_chars and hear(text)
+
 
 async def answer(
-    question: Question, provider: RagProvider, limits: QueryLimits, most_chars: int
+    question: Question, provider: RagProvider, limits: QueryLimits, most_chars: int, hear: Hear | None = None
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Yield the answer as it arrives, no text of it longer than `most_chars`, and `AnswerEnd` last."""
     if wait := await limits.take(time.monotonic()):
@@ -119,7 +135,7 @@ async def answer(
             if slots.is_full:
                 yield Progress("queued")
             await held.enter_async_context(slots.take())
-        events = await held.enter_async_context(aclosing(provider.query(question)))
+        events = await held.enter_async_context(aclosing(ask(provider, question, hear)))
         async for event in events:
             if task is not None and task.cancelling():
                 return  # its cancellation was swallowed

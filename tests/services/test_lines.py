@@ -189,3 +189,45 @@ async def test_a_body_of_unknown_length_is_not_sent() -> None:
 
     with pytest.raises(httpx.LocalProtocolError):
         await message_of(httpx.Request("POST", "http://127.0.0.1/", content=parts()))
+
+
+async def test_a_body_is_heard_only_while_its_reader_waits() -> None:
+    line, _ = asked()
+    heard: list[bytes] = []
+
+    def hear(data: bytes) -> bool:
+        heard.append(data)
+        return data != b"left"
+
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n")
+    await line.head(None)
+    line.listen(hear)
+    line.data_received(b"nobody waits ")
+    assert await line.read(None) == b"nobody waits "
+    reading = asyncio.ensure_future(line.read(None))
+    await asyncio.sleep(0)
+    line.data_received(b"taken ")
+    line.data_received(b"left")
+    line.data_received(b" behind")  # the reader has not run yet
+    assert await reading == b"left behind"
+    reading = asyncio.ensure_future(line.read(None))
+    await asyncio.sleep(0)
+    line.data_received(b"!")  # with the end
+    assert await reading == b"!"
+    assert await line.read(None) == b""
+    assert heard == [b"taken ", b"left"]
+
+
+async def test_the_next_request_of_a_line_is_heard_by_nobody_before() -> None:
+    line, _ = asked()
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await line.head(None)
+    line.listen(lambda _: True)
+    assert line.finish()
+    line.send(b"")
+    line.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    await line.head(None)
+    reading = asyncio.ensure_future(line.read(None))
+    await asyncio.sleep(0)
+    line.data_received(b"a")
+    assert await reading == b"a"

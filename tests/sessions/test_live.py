@@ -24,7 +24,7 @@ from app.models.verdicts import Verdict
 from app.observability.observer import Observer, Observers
 from app.observability.session_metrics import SessionMetrics
 from app.services.question_detector import judge
-from app.services.rag import AnswerEnd, AnswerEvent, Offers, Question, TextDelta
+from app.services.rag import AnswerEnd, AnswerEvent, Hear, Offers, Question, TextDelta
 from app.sessions.connection import Connection
 from app.sessions.frames import FrameLog
 from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
@@ -245,6 +245,100 @@ async def test_a_connection_that_breaks_under_a_send_ends_the_query_and_is_told_
         await asyncio.wait_for(provider.closed.wait(), PATIENCE)
     outcomes = [vars(record)["reason"] for record in caplog.records if hasattr(record, "outcome")]
     assert outcomes == ["disconnected"]
+
+
+class Teller:
+    """Has what comes after its first text heard; there is one, and tests tell it what to say."""
+
+    offers = Offers()
+
+    def __init__(self) -> None:
+        self.hear: Hear | None = None
+        self.rest: asyncio.Queue[AnswerEvent] = asyncio.Queue()
+
+    async def query(self, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]:
+        self.hear = hear
+        yield TextDelta("First. ")
+        while True:
+            event = await self.rest.get()
+            yield event
+            if isinstance(event, AnswerEnd):
+                return
+
+    def tells(self, text: str) -> bool:
+        assert self.hear is not None
+        return self.hear(text)
+
+
+teller = Teller()
+
+
+def open_teller(_: object) -> Teller:
+    global teller
+    teller = Teller()
+    return teller
+
+
+@pytest.fixture
+async def telling(start: Serve) -> Any:
+    return await start(rag_provider="tests.sessions.test_live:open_teller", answer_chunk_chars=400)
+
+
+async def test_a_text_that_is_heard_leaves_in_its_place(telling: Any) -> None:
+    async with telling.connect() as client:
+        await client.say("well?")
+        await client.until(content="First. ")
+        assert teller.tells("Second. ")
+        teller.rest.put_nowait(TextDelta("Third. "))
+        await client.until(content="Third. ")
+        assert teller.tells("Fourth.")
+        assert not teller.tells("x" * 401)  # is to be cut
+        assert not teller.tells("")
+        teller.rest.put_nowait(AnswerEnd())
+        await client.until(stage="idle")
+        frames = [frame for frame in client.frames if frame["type"] == "answer"]
+    assert [frame["content"] for frame in frames] == ["First. ", "Second. ", "Third. ", "Fourth.", ""]
+    assert [frame["stream_index"] for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame["seq"] for frame in client.frames] == list(range(1, len(client.frames) + 1))
+
+
+async def test_nobody_hears_a_query_that_was_cancelled(telling: Any) -> None:
+    async with telling.connect() as client:
+        await client.say("well?")
+        await client.until(content="First. ")
+        former = teller.hear
+        await client.control("cancel")
+        await client.until(stage="idle")
+        assert not teller.tells("Second. ")
+        await client.say("and well?")
+        await client.until(content="First. ")
+        assert former is not None
+        assert not former("of the former one")
+        assert teller.tells("Second. ")
+        frames = await client.until(content="Second. ")
+    assert "former" not in str(frames)
+
+
+async def test_nobody_hears_while_no_client_is_there(telling: Any) -> None:
+    async with telling.connect() as client:
+        await client.say("well?")
+        await client.until(content="First. ")
+        client.socket.transport.abort()
+        while teller.tells("more "):  # noqa: ASYNC110  # until the service knows it: nobody tells the test
+            await asyncio.sleep(0)
+
+
+async def test_a_client_that_does_not_read_is_told_no_more(telling: Any) -> None:
+    async with telling.connect(max_queue=1) as client:
+        await client.say("well?")
+        await client.until(content="First. ")
+        told = 0
+        while teller.tells("x" * 400):
+            told += 1
+        assert told  # then what the network took is full
+        teller.rest.put_nowait(AnswerEnd())
+        texts = [frame["content"] for frame in await client.until(stage="idle") if frame["type"] == "answer"]
+    assert texts == ["x" * 400] * told + [""]
 
 
 LEFT = {"type": "websocket.disconnect", "code": 1000}
