@@ -39,6 +39,7 @@ from app.services.upstream import (
     hearing,
     http_client,
     is_page,
+    post,
     read_error,
     read_stream,
     read_whole,
@@ -186,7 +187,7 @@ class DifyClient:
         if trace_id is not None:
             body["trace_id"] = trace_id  # Dify prefers it to the header
         headers = {**self._headers, **trace_headers}
-        request = httpx.Request("POST", self._questions_url, json=body, headers=headers, extensions=self._extensions)
+        request = post(self._questions_url, headers, body, self._extensions)
         run.begin(self._tasks, self._send(request), conversation_id)
         with sending(deadlines):
             async with asyncio.timeout_at(deadlines.at()):

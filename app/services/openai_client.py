@@ -41,6 +41,7 @@ from app.services.upstream import (
     Retryable,
     http_client,
     is_page,
+    post,
     read_error,
     read_stream,
     read_whole,
@@ -179,9 +180,7 @@ class OpenAiClient:
         if self._takes_options:
             body["stream_options"] = {"include_usage": True}
         headers = {**self.headers, **outgoing()[0]}
-        request = httpx.Request(
-            "POST", self._url, json={**body, **settings.openai_extra_body}, headers=headers, extensions=self._extensions
-        )
+        request = post(self._url, headers, {**body, **settings.openai_extra_body}, self._extensions)
         with sending(deadlines):
             async with asyncio.timeout_at(deadlines.at()):
                 response = await self._http.send(request, stream=True, auth=None)
