@@ -8,9 +8,10 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from json.encoder import encode_basestring as _quoted
+from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from app.config import Settings
 
@@ -160,9 +161,17 @@ def _json_formatter() -> logging.Formatter:
         "%(levelname)s %(name)s %(message)s %(session_id)s %(query_id)s",
         timestamp="time",
         rename_fields={"levelname": "level", "name": "logger"},
-        json_ensure_ascii=False,
+        json_serializer=_serialized,
         reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's message once more, in colours
     )
+
+
+_ENCODER = JsonEncoder(ensure_ascii=False)
+
+
+def _serialized(fields: dict[str, Any], **_: Any) -> str:
+    """As `json.dumps` would do with what the formatter says besides, which makes an encoder for each record."""
+    return _ENCODER.encode(fields)
 
 
 class _TextFormatter(logging.Formatter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
+from functools import cache
 
 from app.models.answers import Feedback
 from app.models.effects import CancelQuery, StartQuery
@@ -39,18 +40,20 @@ class AccountMetrics:
         self.asked = metrics.asked.labels(provider, *self._tenant)
         self.gap = metrics.gap.observe
         self.messages = {kind: metrics.messages.labels(kind) for kind in CLIENT_TYPES}
+        # Of each question these are looked up: a lock, a tuple and new texts each time.
+        self._questions, self.verdicts = cache(metrics.questions.labels), cache(metrics.verdicts.labels)
+        self._first_text, self._answer = cache(metrics.first_text.labels), cache(metrics.answer.labels)
         for code in codes():  # shown from the beginning: the first failure is an increase, too
             metrics.questions.labels("failed", code, provider, *self._tenant)
 
     def count_end(self, outcome: str, code: str, timing: Timing, provider: str | None = None) -> None:
-        provider = provider or self.provider
-        labels = (provider, *self._tenant)
-        self.metrics.questions.labels(outcome, code, *labels).inc()
+        labels = (provider or self.provider, *self._tenant)
+        self._questions(outcome, code, *labels).inc()
         self.metrics.wait.observe(timing.wait_ms / 1000)
         if timing.first_text_ms is not None:
-            self.metrics.first_text.labels(*labels).observe(timing.first_text_ms / 1000)
+            self._first_text(*labels).observe(timing.first_text_ms / 1000)
         if outcome == "answered":
-            self.metrics.answer.labels(*labels).observe(timing.total_ms / 1000)
+            self._answer(*labels).observe(timing.total_ms / 1000)
 
 
 class SessionMetrics(Observer):
@@ -107,7 +110,7 @@ class SessionMetrics(Observer):
             language = frame.verdict.language
             # A sender may name any.
             language = language if language in LANGUAGES or language == "und" else "other"
-            self._account.metrics.verdicts.labels(frame.verdict.reason, language).inc()
+            self._account.verdicts(frame.verdict.reason, language).inc()
         if frame.stage in ("analyzing", "instant_query") and frame.query_id is not None:
             self._announced = frame.query_id
             self._characters = 0

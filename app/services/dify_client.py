@@ -109,15 +109,14 @@ class DifyClient:
         run = _Run(question.user, DifyAnswer(strip_think=self._settings.dify_think == "strip"))
         try:
             await self._ask(run, question, deadlines)
-            content_type = run.response.headers.get("content-type", "").lower()
             if run.is_stream:
                 take = None if hear is None else hearing(run.parser, run.answer, deadlines, hear)
                 events = read_stream(run.answer, run.feed, run.body, deadlines, take=take)
-            elif content_type.startswith("application/json"):
+            elif run.content_type.startswith("application/json"):
                 feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
                 events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)
             else:
-                raise RagUnavailable(f"200 with content type {content_type or 'none'}: not Dify's answer")
+                raise RagUnavailable(f"200 with content type {run.content_type or 'none'}: not Dify's answer")
             async with aclosing(events):
                 async for event in events:
                     yield event
@@ -333,12 +332,12 @@ class _Run:
             self.is_asked = False
             raise reply
         self.response, self.body = reply, Body(reply)
+        self.content_type = reply.headers.get("content-type", "").lower()
         return reply
 
     @property
     def is_stream(self) -> bool:
-        content_type: str = self.response.headers.get("content-type", "")
-        return self.response.status_code == 200 and content_type.lower().startswith("text/event-stream")
+        return self.response.status_code == 200 and self.content_type.startswith("text/event-stream")
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, from where the reader before has stopped."""

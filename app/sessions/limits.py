@@ -101,14 +101,21 @@ class Slots:
     async def take(self) -> AsyncIterator[bool]:
         """Hold a slot; what it yields tells whether one had to wait for it."""
         has_waited = self.is_full
-        if has_waited:
-            await self._wait()
-        else:
-            self.running += 1
+        await self.enter()
         try:
             yield has_waited
         finally:
-            self._pass_on()
+            self.leave()
+
+    async def enter(self) -> None:
+        """Begin to hold a slot, until `leave`."""
+        if self.is_full:
+            await self._wait()
+        else:
+            self.running += 1
+
+    def leave(self) -> None:
+        self._pass_on()
 
     async def _wait(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

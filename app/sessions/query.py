@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
 
@@ -29,7 +29,7 @@ from app.observability.observer import Observers
 from app.services.rag import Hear, RagProvider, ask
 from app.services.text_utils import split_event
 from app.sessions.frames import FrameLog
-from app.sessions.limits import QueryLimits
+from app.sessions.limits import QueryLimits, Slots
 
 logger = logging.getLogger(__name__)
 
@@ -130,23 +130,28 @@ async def answer(
     if wait := await limits.take(time.monotonic()):
         raise TooManyQuestions("more than QUERIES_PER_MINUTE", retry_after_ms=math.ceil(wait * 1000))
     task = asyncio.current_task()
-    async with AsyncExitStack() as held:
+    held: list[Slots] = []
+    try:
         for slots in limits.slots:
             if slots.is_full:
                 yield Progress("queued")
-            await held.enter_async_context(slots.take())
-        events = await held.enter_async_context(aclosing(ask(provider, question, hear)))
-        async for event in events:
-            if task is not None and task.cancelling():
-                return  # its cancellation was swallowed
-            if isinstance(event, TextDelta | TextReplaced) and len(event.text) > most_chars:
-                for part in split_event(event, most_chars):
-                    yield part
-                    await asyncio.sleep(0)  # however long the text is, the turn of others comes
-            else:
-                yield event
-            if isinstance(event, AnswerEnd):
-                return
+            await slots.enter()
+            held.append(slots)
+        async with aclosing(ask(provider, question, hear)) as events:
+            async for event in events:
+                if task is not None and task.cancelling():
+                    return  # its cancellation was swallowed
+                if isinstance(event, TextDelta | TextReplaced) and len(event.text) > most_chars:
+                    for part in split_event(event, most_chars):
+                        yield part
+                        await asyncio.sleep(0)  # however long the text is, the turn of others comes
+                else:
+                    yield event
+                if isinstance(event, AnswerEnd):
+                    return
+    finally:
+        for slots in reversed(held):
+            slots.leave()
     raise RagBrokenStream("the provider ended without AnswerEnd")
 
 
