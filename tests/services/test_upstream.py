@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -43,3 +44,22 @@ async def test_no_cookie_is_looked_for() -> None:
         http.cookies.extract_cookies(response)
         assert not http.cookies
         assert "cookie" not in http.build_request("GET", "http://dify/").headers
+
+
+async def test_a_question_comes_back_as_from_httpx() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = httpx.URL("http://127.0.0.1", port=server.sockets[0].getsockname()[1])
+        async with http_client(str(url), 1) as http:
+            request = post(url, {}, {}, {})
+            response = await http.send(request, stream=True, auth=None)
+            assert (response.status_code, response.request) == (302, request)
+            assert await response.aread() == b"no"
+            assert not http.is_closed
+        with pytest.raises(RuntimeError, match="closed"):
+            await http.send(request, stream=True, auth=None)
