@@ -147,7 +147,8 @@ class Answers:
         session_id, seq = self.frames.session_id, self.frames.seq + 1
         frame = AnswerPiece(session_id, seq, query.query_id, query.frames, text, replace or None)
         query.frames += 1
-        query.said = (text if replace else query.said + text)[:MAX_SPOKEN_CHARS]
+        if replace or len(query.said) < MAX_SPOKEN_CHARS:
+            query.said = (text if replace else query.said + text)[:MAX_SPOKEN_CHARS]
         return frame
 
     def _finish(

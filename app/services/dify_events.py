@@ -185,8 +185,10 @@ class DifyAnswer(Answer):
             return None
         if event.get("event") != "message":
             return None
-        text = raw_text_in(event, "answer")
-        return text if text and (not self._strip_think or self._think.leaves(text)) else None
+        text = event.get("answer")
+        if not isinstance(text, str) or not text or (self._strip_think and not self._think.leaves(text)):
+            return None
+        return text
 
     def _name(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
         name = text_in(event, "conversation_id")
