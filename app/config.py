@@ -468,7 +468,7 @@ def _describe(problem: ErrorDetails) -> str:
 
 def refuse_to_start(problem: str) -> NoReturn:
     """End the process with exit status 2 and one line on standard error that says why."""
-    print("realtime-rag:", problem.replace("\n", " "), file=sys.stderr)
+    sys.stderr.write(f"realtime-rag: {' '.join(problem.splitlines())}\n")  # at once: workers fail side by side
     if multiprocessing.parent_process() is not None:
         raise SystemExit(3)  # after any other status uvicorn starts its worker again, and again
     raise SystemExit(2)
