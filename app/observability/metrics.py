@@ -6,14 +6,16 @@ import os
 import platform
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from app import __version__
 from app.codes import CloseCode, ErrorCode
@@ -67,6 +69,18 @@ GAUGES = {
 
 class MetricsUnreadable(Exception):
     """What the processes have counted cannot be read."""
+
+
+class _OfAll(Collector):
+    """`MultiProcessCollector`, but for a file that a process has just made and not yet written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        begun = [str(file) for file in self._folder.iterdir() if file.suffix == ".db" and file.stat().st_size]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(begun)
+        return merged
 
 
 class Metrics:
@@ -171,7 +185,7 @@ class Metrics:
         registry = CollectorRegistry()
         try:
             _forget_the_dead(self._folder)
-            MultiProcessCollector(registry, str(self._folder))
+            registry.register(_OfAll(self._folder))
             return generate_latest(registry)
         except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
             # Somebody removed the folder, or put files of their own into it: prometheus-client fails in as many ways.

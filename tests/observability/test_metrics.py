@@ -307,6 +307,9 @@ async def test_a_folder_that_cannot_be_read_any_more_is_said_on_the_page(tmp_pat
     async with started("-m", "app", cwd=tmp_path, PORT="0", PROMETHEUS_MULTIPROC_DIR=str(counts)) as process:
         service = service_of(await connect_line(process))
         async with service.connect() as client, browse(service.http_url) as http:
+            (counts / "counter_7.db").touch()
+            with_one_not_begun = await http.get("/metrics")
+            assert with_one_not_begun.status_code == 200
             (counts / "gauge_live_foreign.db").write_bytes(b"not a file of counts")
             with_a_foreign_file = await http.get("/metrics")
             shutil.rmtree(counts)
