@@ -101,7 +101,7 @@ async def ask_make_run(checkout: Path, **environment: str) -> tuple[str, Frame]:
                 assert line, f"it ended: {said}"
                 said += line
         url, message = re.findall(r"Connect to (\S+) and send (\{.*?\})", said.replace("\\", ""))[-1]
-        # Who asks sooner is answered from what has been read by then.
+        # Who asks sooner may have to wait for it.
         async with browse() as http, asyncio.timeout(PATIENCE):
             page = f"http://{urlsplit(url).netloc}/health/ready"
             while (await http.get(page)).json()["reason"] == "indexing":

@@ -576,6 +576,14 @@ def test_a_run_of_marks_is_cut_in_the_time_it_takes_to_read_it(run: str) -> None
     assert time.thread_time() - started < 5  # quadratic, it takes minutes
 
 
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 2000])
+@pytest.mark.parametrize("closer", ["'", "»", "）"])
+def test_however_many_signs_close_a_sentence_it_ends_there(closer: str, count: int) -> None:
+    first, second = split(f"is it open?{closer * count} We go.")
+    assert (first.body, first.mark) == ("is it open", "?")
+    assert (second.body, second.mark) == ("We go", ".")
+
+
 PIECES = "что ли mı ne apakah không क्या هل que " + (
     "what is the do you isn't it and so i mean 你 是不是 什么 吗 ? . , “ ” - 何 か 뭐 니 qué où wie oder \n"
 )

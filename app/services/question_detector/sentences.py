@@ -21,10 +21,12 @@ _SPEECH_SIGNS: Final = frozenset('"”“»」』')
 
 # A dot ends a sentence only before a space, and not after a letter or a short form: "3.5", "Mr. Smith". Found from the
 # end of a text, so that nobody pays for what is not looked at.
-# Each place of a longer run of closers would be tried from: that takes quadratic time.
-_CLOSED: Final = rf"(?:[ \u00a0\u202f]»|[{re.escape(_CLOSERS)}]){{0,9}}+"
+# Each place of a longer run of closers would be tried from, which takes quadratic time: only its end is, and the mark.
+_CLOSER: Final = rf"[{re.escape(_CLOSERS)}]"
+_CLOSED: Final = rf"(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}+"
 _BOUNDARY: Final = regex.compile(
-    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$))[{_QUESTION}{_FULL}.]*{_CLOSED}|[\n;；]+"
+    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$))[{_QUESTION}{_FULL}.]*"
+    rf"(?:{_CLOSED}(?!{_CLOSER})|(?={_CLOSER}{{10}})(?<=[{_QUESTION}{_FULL}.]))|[\n;；]+"
 )
 _ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.\n;；]")
 _REST_OF_MARK: Final = regex.compile(rf"[{_QUESTION}{_FULL}.]*{_CLOSED}")
