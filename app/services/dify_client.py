@@ -30,16 +30,16 @@ from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import Hear, Offers
 from app.services.streams import MAX_CODE_CHARS, MAX_TEXT_BYTES, SseParser, mend
-from app.services.transport import StaleConnection, is_sent
+from app.services.transport import Exchange, StaleConnection, is_sent
 from app.services.upstream import (
     BROKEN,
     MAX_ERROR_BYTES,
+    Post,
     Retries,
     Retryable,
     hearing,
     http_client,
     is_page,
-    post,
     read_error,
     read_stream,
     read_whole,
@@ -186,9 +186,12 @@ class DifyClient:
         if trace_id is not None:
             body["trace_id"] = trace_id  # Dify prefers it to the header
         headers = {**self._headers, **trace_headers}
-        request = post(self._questions_url, headers, body, self._extensions)
-        run.begin(self._tasks, self._send(request), conversation_id)
+        post = Post.of(self._questions_url, headers, body)
         with sending(deadlines):
+            if (exchange := post.begin(self._http)) is not None:
+                run.begin(exchange, conversation_id)
+            else:
+                run.begin_in(self._tasks, self._send(post.request(self._extensions)), conversation_id)
             async with asyncio.timeout_at(deadlines.at()):
                 response = await run.reply()
                 if response.status_code != 200:
@@ -303,13 +306,22 @@ class _Run:
         self.conversation_id: str | None = None
         self.is_asked = False
         self.parser = SseParser()
+        self._exchange: Exchange | None = None
 
-    def begin(
+    def begin(self, exchange: Exchange, conversation_id: str | None) -> None:
+        """It is asked."""
+        self._exchange = exchange
+        self.conversation_id = conversation_id
+        self.is_asked = True
+
+    def begin_in(
         self,
         tasks: asyncio.TaskGroup,
         sending: Coroutine[Any, Any, httpx.Response | Exception],
         conversation_id: str | None,
     ) -> None:
+        """It is being asked, by a task: who is cancelled before it has left does not take it back."""
+        self._exchange = None
         self.conversation_id = conversation_id
         self.is_asked = True
         self._context = copy_context()
@@ -323,14 +335,21 @@ class _Run:
     @property
     def may_run(self) -> bool:
         """Whether Dify may have begun: not while there is no connection yet."""
-        return self._sending.done() or self._context.get(is_sent, False)
+        return self._exchange is not None or self._sending.done() or self._context.get(is_sent, False)
 
     async def reply(self) -> httpx.Response:
         """Wait for the head of the response; who is cancelled meanwhile does not cancel the question."""
-        reply = await asyncio.shield(self._sending)
-        if isinstance(reply, Exception):
-            self.is_asked = False
-            raise reply
+        if self._exchange is None:
+            reply = await asyncio.shield(self._sending)
+            if isinstance(reply, Exception):
+                self.is_asked = False
+                raise reply
+        else:
+            try:
+                reply = await self._exchange.reply()
+            except Exception:
+                self.is_asked = False
+                raise
         self.response, self.body = reply, Body(reply)
         self.content_type = reply.headers.get("content-type", "").lower()
         return reply
@@ -365,6 +384,9 @@ class _Run:
 
     async def close(self) -> None:
         """Close the response, or give up waiting for one."""
+        if self._exchange is not None:
+            self._exchange.close()
+            return
         if self._sending.cancel() or self._sending.cancelled():
             return
         reply = self._sending.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -38,8 +38,13 @@ async def message_of(request: httpx.Request) -> bytes:
     body = await request.aread()
     if "transfer-encoding" in request.headers:
         raise httpx.LocalProtocolError("a body of unknown length is not sent")
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
+    return message_with(request.method.encode("ascii"), request.url.raw_path, request.headers.raw, body)
+
+
+def message_with(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The same of the parts of a request, the length of the body among its headers."""
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    lines += [b"%b: %b" % header for header in headers]
     head = b"\r\n".join([*lines, b"", b""])
     # One line break behind each line and none within: a value with one would become a header of its own.
     if not head.count(b"\r") == head.count(b"\n") == len(lines) + 1 or b"\0" in head:

@@ -37,11 +37,11 @@ from app.services.sharing import Shared
 from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from app.services.transport import StaleConnection
 from app.services.upstream import (
+    Post,
     Retries,
     Retryable,
     http_client,
     is_page,
-    post,
     read_error,
     read_stream,
     read_whole,
@@ -180,7 +180,8 @@ class OpenAiClient:
         if self._takes_options:
             body["stream_options"] = {"include_usage": True}
         headers = {**self.headers, **outgoing()[0]}
-        request = post(self._url, headers, {**body, **settings.openai_extra_body}, self._extensions)
+        post = Post.of(self._url, headers, {**body, **settings.openai_extra_body})
+        request = post.request(self._extensions)
         with sending(deadlines):
             async with asyncio.timeout_at(deadlines.at()):
                 response = await self._http.send(request, stream=True, auth=None)

@@ -39,9 +39,8 @@ class Pool:
         now = asyncio.get_running_loop().time
         deadline = None if seconds is None else now() + seconds
         while True:
-            while self._idle:
-                if (line := self._idle.pop()).is_open:
-                    return line
+            if (line := self.take_idle()) is not None:
+                return line
             if self._places < self._limit:
                 self._places += 1
                 return await self._open(connect_seconds)
@@ -50,6 +49,13 @@ class Pool:
                 return await self._open(connect_seconds)
             if turn.is_open:  # it may have been lost on the way
                 return turn
+
+    def take_idle(self) -> Line | None:
+        """The same, as far as nothing has to be waited for."""
+        while self._idle:
+            if (line := self._idle.pop()).is_open:
+                return line
+        return None
 
     def give_back(self, line: Line) -> None:
         if self._is_closed:

@@ -62,18 +62,18 @@ class Transport(httpx.AsyncBaseTransport):
         message = await message_of(request)
         timeout: dict[str, float | None] = request.extensions.get("timeout", {})
         line = await self._pool.take(timeout.get("connect"), timeout.get("pool"))
+        exchange = Exchange(line, self._pool, message, timeout.get("read"), has_body=request.method != "HEAD")
+        is_sent.set(True)
         try:
-            line.send(message, has_body=request.method != "HEAD")
-            is_sent.set(True)
-            await line.head(timeout.get("read"))
-        except BaseException as error:
-            line.abort()
-            if isinstance(error, httpx.RemoteProtocolError) and line.is_reused and not line.has_heard:
-                raise StaleConnection(str(error)) from error
+            return await exchange.reply()
+        except BaseException:
+            exchange.close()
             raise
-        stream = _Body(line, self._pool, timeout.get("read"))
-        extensions = {"reason_phrase": line.reason, BODY: stream}
-        return httpx.Response(line.status, headers=line.headers, stream=stream, extensions=extensions)
+
+    def begin(self, message: bytes) -> Exchange | None:
+        """Send a POST at once, over a line that is open; None where something would have to be waited for."""
+        line = self._pool.take_idle() if self._by_proxy is None else None
+        return None if line is None else Exchange(line, self._pool, message)
 
     async def aclose(self) -> None:
         self._pool.close()
@@ -83,6 +83,45 @@ class Transport(httpx.AsyncBaseTransport):
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS.get(url.scheme, 0)
+
+
+class Exchange:
+    """A request that has left, and its reply. Who is cancelled while waiting for that may wait for it again."""
+
+    def __init__(
+        self, line: Line, pool: Pool, message: bytes, seconds: float | None = None, *, has_body: bool = True
+    ) -> None:
+        self._line = line
+        self._pool = pool
+        self._seconds = seconds
+        self._body: _Body | None = None
+        try:
+            line.send(message, has_body=has_body)
+        except BaseException:
+            line.abort()
+            raise
+
+    async def reply(self) -> httpx.Response:
+        """Wait for the head of the response. Raises `StaleConnection` and other failures of httpx."""
+        line = self._line
+        try:
+            await line.head(self._seconds)
+        except httpx.RemoteProtocolError as error:
+            line.abort()
+            if line.is_reused and not line.has_heard:
+                raise StaleConnection(str(error)) from error
+            raise
+        if self._body is None:
+            self._body = _Body(line, self._pool, self._seconds)
+        extensions = {"reason_phrase": line.reason, BODY: self._body}
+        return httpx.Response(line.status, headers=line.headers, stream=self._body, extensions=extensions)
+
+    def close(self) -> None:
+        """Be done with it: without a reply, or before its end, its line is of no more use."""
+        if self._body is None:
+            self._line.abort()
+        else:
+            self._body.give_back()
 
 
 class _Body(httpx.AsyncByteStream):
@@ -102,17 +141,17 @@ class _Body(httpx.AsyncByteStream):
         if self._line is not None:
             if piece := await self._line.read(self._seconds):
                 return piece
-            self._give_back()
+            self.give_back()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._give_back()
+        self.give_back()
 
     def listen(self, hear: Callable[[bytes], bool] | None) -> None:
         if self._line is not None:
             self._line.listen(hear)
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
         if (line := self._line) is not None:
             self._line = None
             self._pool.give_back(line)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -19,10 +19,11 @@ from app.models.answers import AnswerEvent, TextDelta
 from app.observability.session_metrics import count_retry
 from app.services.bodies import Body
 from app.services.deadlines import Deadlines, Watch
+from app.services.lines import message_with
 from app.services.rag import Hear
 from app.services.streams import PAUSE, Answer, SseParser, merge_texts
 from app.services.text_utils import stream_answer
-from app.services.transport import StaleConnection, Transport
+from app.services.transport import Exchange, StaleConnection, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,9 @@ class _Client(httpx.AsyncClient):
         super().__init__(transport=transport)
         self._own = transport
 
+    def begin(self, message: bytes) -> Exchange | None:
+        return None if self.is_closed else self._own.begin(message)
+
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         if options != {"stream": True, "auth": None} or self.is_closed:
             return await super().send(request, **options)
@@ -65,12 +69,32 @@ class _Client(httpx.AsyncClient):
         return response
 
 
-def post(url: httpx.URL, headers: Mapping[str, str], body: dict[str, Any], extensions: dict[str, Any]) -> httpx.Request:
-    """`httpx.Request` with `json=body`, as which it is sent; made so, it takes a third of the time."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-    raw = [(b"Host", url.netloc), *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
-    raw += [(b"Content-Length", b"%d" % len(content)), (b"Content-Type", b"application/json")]
-    return httpx.Request("POST", url, headers=raw, stream=httpx.ByteStream(content), extensions=extensions)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class Post(NamedTuple):
+    """A question as `httpx.Request` would send it with `json=body`, made in a third of the time."""
+
+    url: httpx.URL
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    @classmethod
+    def of(cls, url: httpx.URL, headers: Mapping[str, str], body: dict[str, Any]) -> Post:
+        content = _ENCODER.encode(body).encode()
+        given = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        length, kind = (b"Content-Length", b"%d" % len(content)), (b"Content-Type", b"application/json")
+        return cls(url, [(b"Host", url.netloc), *given, length, kind], content)
+
+    def request(self, extensions: dict[str, Any]) -> httpx.Request:
+        stream = httpx.ByteStream(self.body)
+        return httpx.Request("POST", self.url, headers=self.headers, stream=stream, extensions=extensions)
+
+    def begin(self, http: httpx.AsyncClient) -> Exchange | None:
+        """Send it at once, without a task; None where something would have to be waited for."""
+        if not isinstance(http, _Client):
+            return None
+        return http.begin(message_with(b"POST", self.url.raw_path, self.headers, self.body))
 
 
 class Retryable(Exception):

@@ -1549,11 +1549,16 @@ async def test_an_interrupt_closes_the_stream_and_stops_the_run(dify: StandInDif
 @pytest.mark.parametrize(
     "script", [hang(head=False), hang(), [send(PING), hang()]], ids=["no head", "no event", "only a ping"]
 )
-async def test_before_the_first_event_there_is_nothing_to_stop(dify: StandInDify, script: Script) -> None:
-    dify.will(script)
+@pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
+async def test_before_the_first_event_there_is_nothing_to_stop(
+    dify: StandInDify, script: Script, is_kept: bool
+) -> None:
+    dify.will(*[answer("Hi")] * is_kept, script)
     async with client_of(dify) as client:
+        if is_kept:
+            await hear(client)
         query = asyncio.create_task(hear(client))
-        await dify.asked()
+        await dify.asked(1 + is_kept)
         query.cancel()
         await asyncio.wait([query])
         await dify.hung_up()

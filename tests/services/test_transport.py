@@ -23,7 +23,7 @@ import uvloop
 from app.services import pool as pools
 from app.services.dialing import _reach, describe, in_turn
 from app.services.lines import MAX_HEAD_BYTES, MAX_HEADERS
-from app.services.transport import StaleConnection, Transport, is_sent
+from app.services.transport import Exchange, StaleConnection, Transport, is_sent
 from app.services.trust import trusted
 from tests.client import PATIENCE
 from tests.service import ROOT, free_port
@@ -300,6 +300,54 @@ async def test_only_a_kept_connection_that_brought_nothing_is_stale(
             await client.get(server.url)
         assert type(failure.value) is error
         assert (server.asked, server.accepted) == (2, 1)  # nothing is asked twice
+        await emptied(client)
+
+
+def began(client: httpx.AsyncClient) -> Exchange:
+    transport = client._transport
+    assert isinstance(transport, Transport)
+    exchange = transport.begin(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert exchange is not None
+    return exchange
+
+
+@in_both_loops
+async def test_who_is_cancelled_while_waiting_for_a_reply_may_wait_again() -> None:
+    async with answering(OK, lambda: iter([WAIT, OK])) as server, client_of(server) as client:
+        await client.get(server.url)
+        exchange = began(client)
+        waiting = asyncio.create_task(exchange.reply())
+        await server.until(lambda: server.asked == 2)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        server.go_on.set()
+        assert await (await exchange.reply()).aread() == b"ok"
+        exchange.close()
+        await client.get(server.url)
+        assert server.accepted == 1
+
+
+@pytest.mark.parametrize("reply", [[WAIT], [OK[:-1], WAIT]], ids=["without a reply", "before its end"])
+@in_both_loops
+async def test_what_is_begun_and_closed_leaves_no_connection(reply: list[bytes]) -> None:
+    async with answering(OK, lambda: iter(reply)) as server, client_of(server) as client:
+        await client.get(server.url)
+        exchange = began(client)
+        await server.until(lambda: server.asked == 2)
+        if len(reply) > 1:
+            await exchange.reply()
+        exchange.close()
+        await emptied(client)
+        await server.hung_up()
+
+
+@in_both_loops
+async def test_what_is_begun_on_a_connection_that_was_closed_is_known_as_stale() -> None:
+    async with answering(OK, lambda: iter([CLOSE])) as server, client_of(server) as client:
+        await client.get(server.url)
+        with pytest.raises(StaleConnection):
+            await began(client).reply()
         await emptied(client)
 
 
