@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from json.encoder import encode_basestring as quoted
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -18,7 +19,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
+from pydantic_core import ErrorDetails, PydanticSerializationError, from_json, to_json
 
 from app.errors import ClientError, InvalidJson, InvalidMessage, Phase, RagError, UnknownAction, UnsupportedType
 from app.models.answers import AnswerStyle, QueryScope, Rating, Source
@@ -376,6 +377,9 @@ class FinalAnswer(Answer):
     provider: str | None = None
 
     def to_json(self) -> str:
+        return self._by_template() or self._by_model()
+
+    def _by_model(self) -> str:
         # Here null has a meaning ("no usage is known"): only what is about trouble is left out.
         optional = ("replace", "error", "incomplete", "found", "provider")
         absent: dict[str, Any] = dict.fromkeys(_without_value(self, *optional), True)
@@ -383,6 +387,24 @@ class FinalAnswer(Answer):
         if self.error is not None:
             absent["error"] = _without_value(self.error, "phase", "retry_after_ms")
         return self._dump(exclude=absent)
+
+    def _by_template(self) -> str | None:
+        """The same for an answer without trouble and sources, at less than half the cost; None for any other."""
+        is_more = self.sources or self.error or self.incomplete or self.found is False or self.provider is not None
+        if is_more or self.replace is not None or not (self.content + (self.conversation_id or "")).isascii():
+            return None
+        try:
+            usage = "null" if self.usage is None else to_json(self.usage).decode()
+        except PydanticSerializationError:
+            return None
+        first_text = "null" if self.timing.first_text_ms is None else self.timing.first_text_ms
+        conversation = "null" if self.conversation_id is None else quoted(self.conversation_id)
+        return (
+            f'{{"type":"answer","session_id":"{self.session_id}","seq":{self.seq},"query_id":"{self.query_id}",'
+            f'"stream_index":{self.stream_index},"content":{quoted(self.content)},"final":true,"sources":[],'
+            f'"usage":{usage},"timing":{{"wait_ms":{self.timing.wait_ms},"first_text_ms":{first_text},'
+            f'"total_ms":{self.timing.total_ms}}},"conversation_id":{conversation}}}'
+        )
 
 
 class Error(ServerFrame):

@@ -36,7 +36,7 @@ class OutcomeLog(Observer):
     ) -> None:
         # Not by the context: who ends a query may be no part of its session.
         fields = {"session_id": self._session_id, "query_id": query_id, "outcome": outcome, "reason": reason}
-        fields |= timing.model_dump()
+        fields |= vars(timing)
         if provider is not None:
             fields["provider"] = provider
         what = f"{outcome} ({reason})" if reason else outcome

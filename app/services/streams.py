@@ -302,6 +302,8 @@ def source_of(position: int, title: str, source: str, score: object, snippet: st
 
 def plain(value: Any) -> Any:
     """What JSON can say of this, null for the rest and for more than is ever shown."""
+    if type(value) is dict and len(value) < MAX_USAGE_VALUES and _is_flat(value):
+        return value  # as what Dify says, mostly
     left = MAX_USAGE_VALUES
 
     def part(value: Any, depth: int) -> Any:
@@ -321,6 +323,23 @@ def plain(value: Any) -> Any:
 
     told = part(value, MAX_USAGE_DEPTH)
     return told if left >= 0 else None
+
+
+def _is_flat(values: dict[str, Any]) -> bool:
+    """Whether `plain` would change none of these, at an eighth of its cost."""
+    for name, value in values.items():
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                return False
+        elif kind is float or kind is int:
+            if not -1e300 < value < 1e300:
+                return False
+        elif kind is not bool and value is not None:
+            return False
+        if not name.isascii():
+            return False
+    return True
 
 
 def merge_texts(events: Iterable[AnswerEvent]) -> Iterator[AnswerEvent]:

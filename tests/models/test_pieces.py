@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace as changed
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.messages import CLIENT_TYPES, Status
+from app.models.answers import Source
+from app.models.messages import CLIENT_TYPES, AnswerFailure, FinalAnswer, Status, Timing
 from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, interim_ack, waiting
 
 # Halves of surrogate pairs among them.
@@ -50,3 +52,47 @@ def test_a_status_that_says_why_nothing_is_asked_is_written_as_its_model(
 def test_the_ack_of_an_interim_chunk_is_written_as_that_of_any_other(session_id: str, message_id: str | None) -> None:
     ack = changed(INTERIM_ACK, session_id=session_id, seq=7, id=message_id)
     assert interim_ack(session_id, 7, message_id) == ack.to_json()
+
+
+numbers = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+usages = st.dictionaries(texts, st.recursive(st.none() | st.booleans() | numbers | texts, st.lists, max_leaves=4))
+
+
+@given(
+    content=st.just("") | texts,
+    sources=st.lists(st.builds(Source, position=st.integers(1, 9), title=texts, source=texts), max_size=1),
+    usage=st.none() | usages,
+    first_text_ms=st.none() | st.integers(0, 10**6),
+    conversation_id=st.none() | texts,
+    trouble=st.fixed_dictionaries(
+        {},
+        optional={
+            "replace": optional,
+            "error": st.just(AnswerFailure(code="RAG_ERROR", retryable=True)),
+            "incomplete": optional,
+            "found": st.sampled_from([None, False]),
+            "provider": texts,
+        },
+    ),
+)
+def test_the_end_of_an_answer_is_written_by_template_as_by_its_model(
+    content: str,
+    sources: list[Source],
+    usage: dict[str, Any] | None,
+    first_text_ms: int | None,
+    conversation_id: str | None,
+    trouble: dict[str, Any],
+) -> None:
+    final = FinalAnswer(
+        session_id="a.b",
+        seq=7,
+        query_id="q-1",
+        stream_index=2,
+        content=content,
+        sources=tuple(sources),
+        usage=usage,
+        timing=Timing(wait_ms=0, first_text_ms=first_text_ms, total_ms=900),
+        conversation_id=conversation_id,
+        **trouble,
+    )
+    assert final.to_json() == final._by_model()

@@ -183,6 +183,7 @@ async def test_no_token_of_a_handshake_is_logged_even_at_debug(dify: StandInDify
 
 
 texts = st.text(alphabet=st.characters(exclude_categories=()))
+values = st.integers() | st.booleans() | st.floats() | st.datetimes() | st.lists(texts)
 
 
 @given(
@@ -194,10 +195,15 @@ def test_what_is_looked_at_first_saves_nothing_that_is_to_be_hidden(text: str) -
 
 
 @given(
-    message=texts | st.integers() | st.dictionaries(texts, texts), name=texts, session=st.none() | texts | st.integers()
+    message=texts | st.integers() | st.dictionaries(texts, texts),
+    name=texts,
+    session=st.none() | texts | st.integers(),
+    more=st.dictionaries(texts | st.sampled_from(["time", "level", "_a", "reason"]), texts | st.none() | values),
 )
-def test_a_record_is_written_by_template_as_by_the_library(message: object, name: str, session: object) -> None:
-    record = logging.makeLogRecord({"levelname": "INFO", "name": name, "msg": message, "color_message": "x"})
+def test_a_record_is_written_by_template_as_by_the_library(
+    message: object, name: str, session: object, more: dict[str, object]
+) -> None:
+    record = logging.makeLogRecord({**more, "levelname": "INFO", "name": name, "msg": message, "color_message": "x"})
     record.session_id, record.query_id = session, None
     formatter = logs._json_formatter()
     assert formatter.format(record) == JsonFormatter.format(formatter, record)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from app.models.answers import (
 from app.services import dify_events, large_json, streams
 from app.services.dify_events import CLOSING_KINDS, DifyAnswer
 from app.services.streams import THINKING, EventHead, SseParser, ThinkFilter, merge_texts
+from app.services.streams import plain as read_plain
 from tests.standin import events
 from tests.standin.events import ABSENT, PING, Event, Ids
 
@@ -1585,6 +1586,15 @@ def test_a_recorded_stream_is_heard_wherever_it_is_cut(name: str) -> None:
 
 
 HUGE = "1" + "0" * 400
+values_of_usage = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**301)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()))
+    | st.lists(st.just("\ud800"))
+)
 
 
 @pytest.mark.parametrize(
@@ -1612,6 +1622,11 @@ def test_usage_that_json_cannot_say_is_null_and_spoils_no_answer(
     assert heard.end.usage == plain
     assert heard.text == "Hi"
     json.dumps(heard.end.usage, allow_nan=False).encode()
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=())), values_of_usage))
+def test_usage_without_depth_is_read_the_short_way_as_any_other(usage: dict[str, Any]) -> None:
+    assert repr(read_plain({"a": usage})) == repr({"a": read_plain(usage)})
 
 
 @pytest.mark.parametrize("values", [{str(n): n for n in range(2_000)}, {"a": [[0]] * 1_000}, {"a": {"b": [0] * 2_000}}])
