@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.models.verdicts import ASKING, LANGUAGES, REASONS
 from app.services.question_detector import judge
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
-from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, split
+from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _split_at_marks, split
 from app.services.question_detector.table import Table
 
 GOLD = Path(__file__).parent / "gold"
@@ -521,6 +521,21 @@ def test_only_the_newest_part_of_a_very_long_final_is_read() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_repetitive_texts_are_judged(text: str, language: str) -> None:
     assert judge(text, language).reason in REASONS
+
+
+@given(
+    text=st.text(st.sampled_from("aB 1'\u3000\n") | st.sampled_from('.?!…。；;؟)"»'), max_size=40) | st.text(),
+    times=st.sampled_from([1, 1, 1, 60]),
+    end=st.sampled_from(["", ".", "?", "?)", "\n", " "]),
+)
+def test_a_text_of_one_sentence_is_cut_the_short_way_as_any_other(text: str, times: int, end: str) -> None:
+    whole = (text * times)[:MAX_CHARS] + end
+    assert split(whole) == _split_at_marks(whole)
+
+
+@pytest.mark.parametrize("text", ["Ask Mr.", "is it 3.", "what?", "a;", "\n", "?", "what is it" * 100 + "?"])
+def test_a_mark_at_the_end_is_read_the_short_way_as_any_other(text: str) -> None:
+    assert split(text) == _split_at_marks(text)
 
 
 def test_of_a_long_text_the_newest_sentences_count_and_earlier_ones_that_ask_by_their_mark() -> None:

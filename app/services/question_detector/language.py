@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
 from functools import lru_cache
 from typing import Final
 
@@ -115,10 +115,15 @@ _LISTS: Final = {
     " kannst kann haben hat hast wird werden gibt mir mich dir dann noch schon sagen echt ach gut morgen"
     " heute gestern doch mal sehr dieses diese dieser bedeutet",
 }
-_WORDS: Final[dict[str, list[str]]] = {}
+_OF_WORD: Final[dict[str, list[str]]] = {}
 for _language, _words in _LISTS.items():
     for _word in _words.split():
-        _WORDS.setdefault(_word, []).append(_language)
+        _OF_WORD.setdefault(_word, []).append(_language)
+# What a word counts, and what of it for each of its languages.
+_ONE: Final = math.lcm(*map(len, _OF_WORD.values()))
+_WORDS: Final = {
+    word: tuple((language, _ONE // len(languages)) for language in languages) for word, languages in _OF_WORD.items()
+}
 _ELIDED: Final = frozenset({"j", "qu", "n", "s", "t", "m"})
 # A letter counts for each language that has it.
 _LETTERS: Final[dict[str, list[str]]] = {}
@@ -176,18 +181,16 @@ def _of_script(text: str, told: str) -> str | None:
 
 
 def _of_words(text: str) -> str:
-    scores = dict.fromkeys(_LATIN, 0.0)
+    scores = dict.fromkeys(_LATIN, 0)
     lowered = text.lower()
-    for word, times in Counter(_WORD.findall(lowered)).items():
-        languages = _WORDS.get(word, ())
-        head, apostrophe, _ = word.partition("'")
-        if apostrophe and head in _ELIDED:
-            scores["fr"] += times
-        for language in languages:
-            scores[language] += times / len(languages)
+    for word in _WORD.findall(lowered):
+        if "'" in word and word.partition("'")[0] in _ELIDED:
+            scores["fr"] += _ONE
+        for language, share in _WORDS.get(word, ()):
+            scores[language] += share
     if not text.isascii():
         for letter in lowered:
             for language in _LETTERS.get(letter, ()):
-                scores[language] += 1.0
+                scores[language] += _ONE
     # English comes first in the table, and so it wins a draw.
-    return max(scores, key=lambda language: scores[language])
+    return max(scores, key=scores.__getitem__)

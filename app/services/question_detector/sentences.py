@@ -43,6 +43,9 @@ EARLIER: Final = 4
 SHORT_FORMS: Final = 4
 
 
+Mark = re.Match[str] | regex.Match[str]
+
+
 class Sentence(NamedTuple):
     """`start` and `end` are places in the text; `mark` is `?`, `.` or empty."""
 
@@ -58,12 +61,18 @@ def split(text: str) -> list[Sentence]:
 
     Of a long text the newest sentences are returned, and of those before them the last few that have a question mark.
     """
-    if _ANY.search(text) is None:  # as most recognisers write
-        whole = _sentence(text, 0, None)
+    mark = _ANY.search(text)
+    if mark is None or mark.end() == len(text):  # as most recognisers write: no mark, or one at the end
+        whole = _sentence(text, 0, mark)
         return [] if whole is None else [whole]
+    return _split_at_marks(text)
+
+
+def _split_at_marks(text: str) -> list[Sentence]:
     marks = _BOUNDARY.finditer(text)
     sentences: list[Sentence | None] = []
-    mark, start = None, len(text)
+    mark: regex.Match[str] | None = None
+    start = len(text)
     while len(sentences) < NEWEST and start > len(text) - NEWEST_CHARS:
         before, start = _before(text, marks)
         sentences.append(_sentence(text, start, mark))
@@ -101,7 +110,7 @@ def _is_short_form(before: str) -> bool:
     return before.endswith(_SHORT_FORMS) and _SHORT_FORM.search(before) is not None
 
 
-def _sentence(text: str, start: int, found: regex.Match[str] | None) -> Sentence | None:
+def _sentence(text: str, start: int, found: Mark | None) -> Sentence | None:
     stop, end, mark = (len(text), len(text), "") if found is None else (found.start(), found.end(), found[0])
     body = text[start:stop]
     stripped = body.lstrip(" \t\r\n\u3000" + _CLOSERS)
