@@ -1,7 +1,7 @@
-"""How fast answers get through: `python -m tests.benchmarks.relay [--seconds 6] [--only 200 1000 tokens]`.
+"""How fast answers get through: `python -m tests.benchmarks.relay [--seconds 2] [--only 200 1000 tokens]`.
 
-The service and a minimal relay get their load in turn, on one CPU: tokens beside one over httpx as it comes, questions
-beside one over the transport of the service.
+The service and a minimal relay get their load in turn, on one CPU, in short bursts on connections that stay: tokens
+beside one over httpx as it comes, questions beside one over the transport of the service.
 
 The upstream stamps every text with the monotonic clock, which all processes of one machine share.
 """
@@ -12,8 +12,8 @@ import argparse
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 from tests.benchmarks.client import Client, close, connect, encode
@@ -27,6 +27,9 @@ QUESTIONS = [
     for n in range(100)
 ]
 CONTENT = b'"content":"'
+# How long it takes at least until everything runs, and how long the last answers may take, in seconds.
+SETTLE_SECONDS = 0.5
+LAST_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -44,9 +47,12 @@ class Counts:
 
 
 class Asker:
-    """Asks one question after the other on one connection, from the first call of `ask`."""
+    """Asks one question after the other on one connection, from a call of `ask` until it `is_ending`."""
 
     def __init__(self, client: Client, counts: Counts) -> None:
+        self.is_ending = False
+        self.over = asyncio.Event()
+        """It has the answer to its last question."""
         self._client = client
         self._counts = counts
         self._is_first = True
@@ -73,7 +79,10 @@ class Asker:
         if b'"final":true' in frame:
             counts.questions += 1
             counts.failures += b'"error":{' in frame
-            self.ask()
+            if self.is_ending:
+                self.over.set()
+            else:
+                self.ask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +102,68 @@ class Run:
         return self.cpu_seconds / self.counts.tokens * 1e6
 
 
-async def load(process: Process, sessions: int, spread: float, seconds: float) -> Run:
-    """Let `sessions` ask without pause, the first questions spread evenly over `spread` seconds."""
-    clients = await connect(process.port, sessions)
-    counts = Counts()
-    askers = [Asker(client, counts) for client in clients]
-    try:
-        for asker in askers:
+class Crowd:
+    """Sessions of one process that ask without pause in each `burst`, and stay connected between two of them."""
+
+    def __init__(self, process: Process, clients: Sequence[Client]) -> None:
+        self.clients = clients
+        self._process = process
+        self._counts = Counts()
+        self._askers = [Asker(client, self._counts) for client in clients]
+
+    async def burst(self, spread: float, seconds: float) -> Run:
+        """Load, after the first questions came evenly over `spread` seconds; the last answers are still to come."""
+        for asker in self._askers:
+            asker.is_ending = False
+            asker.over.clear()
             asker.ask()
-            await asyncio.sleep(spread / sessions)
-        await asyncio.sleep(max(1, spread))  # the first answers opened the connections
+            await asyncio.sleep(spread / len(self._askers))
+        await asyncio.sleep(max(SETTLE_SECONDS, spread))
+        counts = self._counts
         counts.questions = counts.tokens = counts.frames = counts.failures = 0
         counts.lags.clear()
-        began, cpu = time.monotonic(), process.cpu_seconds()
+        began, cpu = time.monotonic(), self._process.cpu_seconds()
         await asyncio.sleep(seconds)
-        run = Run(counts, time.monotonic() - began, process.cpu_seconds() - cpu)
+        run = Run(replace(counts, lags=counts.lags.copy()), time.monotonic() - began, self._process.cpu_seconds() - cpu)
+        if not run.counts.tokens:
+            raise RuntimeError("no question was answered")
+        if run.counts.failures:
+            raise RuntimeError(f"{run.counts.failures} of {run.counts.questions} questions failed")
+        return run
+
+    async def rest(self) -> None:
+        """Ask no more, and wait for the last answers."""
+        for asker in self._askers:
+            asker.is_ending = True
+        async with asyncio.timeout(LAST_SECONDS):
+            for asker in self._askers:
+                await asker.over.wait()
+
+
+async def alone(process: Process, sessions: int, spread: float, seconds: float) -> Run:
+    clients = await connect(process.port, sessions)
+    try:
+        return await Crowd(process, clients).burst(spread, seconds)
     finally:
         await close(clients)
-    if not counts.tokens:
-        raise RuntimeError("no question was answered")
-    if counts.failures:
-        raise RuntimeError(f"{counts.failures} of {counts.questions} questions failed")
-    return run
+
+
+async def in_turns(
+    processes: Sequence[Process], sessions: int, spread: float, seconds: float, times: int
+) -> list[list[Run]]:
+    """So many bursts of each process, every other time in the other order."""
+    crowds = [Crowd(process, await connect(process.port, sessions)) for process in processes]
+    runs: list[list[Run]] = []
+    for number in range(times):
+        order = range(len(crowds)) if number % 2 == 0 else reversed(range(len(crowds)))
+        done: dict[int, Run] = {}
+        for at in order:
+            done[at] = await crowds[at].burst(spread, seconds)
+            await crowds[at].rest()
+        runs.append([done[at] for at in range(len(crowds))])
+    for crowd in crowds:
+        await close(crowd.clients)
+    return runs
 
 
 # What of questions is shown, and what is wanted of it over the relay's.
@@ -127,8 +176,9 @@ QUESTIONS_SHOWN: list[tuple[str, str, Callable[[Run], float], float | None]] = [
 
 
 def run(process: Process, sessions: int, spread: float, seconds: float) -> Run:
+    """One burst."""
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        return runner.run(load(process, sessions, spread, seconds))
+        return runner.run(alone(process, sessions, spread, seconds))
 
 
 def stand_in(first_token_ms: int, token_ms: int, tokens: int) -> tuple[str, ...]:
@@ -144,8 +194,8 @@ def questions(sessions: int, first_token_ms: int, seconds: float, times: int) ->
         running("tests.benchmarks.peers", "swift_relay", env=service_over(dify)) as relay,
     ):
         share_one_cpu(service, relay)
-        spread = first_token_ms / 1000
-        pairs = [[run(each, sessions, spread, seconds) for each in (service, relay)] for _ in range(times)]
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            pairs = runner.run(in_turns((service, relay), sessions, first_token_ms / 1000, seconds, times))
     both = list(zip(*pairs, strict=True))
     for what, unit, value, wanted in QUESTIONS_SHOWN:
         ours, theirs = ([value(done) for done in runs] for runs in both)
@@ -179,8 +229,8 @@ def tokens(seconds: float, times: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.relay", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=6, help="of load in each repetition (default: 6)")
-    parser.add_argument("--times", type=int, default=4, help="repetitions (default: 4)")
+    parser.add_argument("--seconds", type=float, default=2, help="of load in each repetition (default: 2)")
+    parser.add_argument("--times", type=int, default=12, help="repetitions (default: 12)")
     parser.add_argument("--only", nargs="+", choices=("200", "1000", "tokens"), default=("200", "1000", "tokens"))
     chosen = parser.parse_args()
     if "200" in chosen.only:
