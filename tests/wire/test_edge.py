@@ -132,6 +132,24 @@ async def test_a_large_address_of_a_handshake_is_answered(start: Serve) -> None:
         assert await status_of(reader) == 414
 
 
+@pytest.mark.parametrize(
+    ("head", "instead"),
+    [
+        (END, b"\r\nCookie: a\x01b\r\n\r\n"),
+        (END, b"\r\nContent-Length: 5\r\n\r\n"),
+        (END, b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ],
+    ids=["control character", "length", "chunks"],
+)
+async def test_a_handshake_that_is_http_and_no_more_is_answered(start: Serve, head: bytes, instead: bytes) -> None:
+    service = await start()
+    async with plug(service) as (reader, writer):
+        writer.write(handshake().replace(head, instead))
+        assert await status_of(reader) == 400
+        await reader.read()
+    assert (await scrape(service)).get("handshakes_refused_total", reason="malformed") == 1
+
+
 async def test_nonsense_is_answered(start: Serve) -> None:
     service = await start()
     async with plug(service) as (reader, writer):
