@@ -137,6 +137,11 @@ class Socket(Welcoming):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self.handshake_initiated and not self.handshake_complete:
+            # What answers a frame would stand before the answer to the handshake, and nothing can be closed by a frame.
+            self._unread += data
+            self.transport.pause_reading()
+            return
         if len(data) == _PONG_BYTES and not self._unread and self._has_ponged(data):
             return
         heard = 0
@@ -258,9 +263,16 @@ class Socket(Welcoming):
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":
             self.writable.set()
+        was_answered = self.handshake_complete
         await super().send(message)
-        if self.close_sent and self._unread:
+        if self._unread and (self.close_sent or not was_answered):
             self._wait_for_turn()
+
+    def shutdown(self) -> None:
+        if self.transport.is_closing():
+            self.stop_keepalive()  # goodbye was said: uvicorn would say it again, which breaks the end of the process
+        else:
+            super().shutdown()
 
     async def run_asgi(self) -> None:
         await super().run_asgi()

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from app.lifecycle.handshake import handshake_in
 from app.lifecycle.server import Server, make_server
+from app.lifecycle.websocket import Socket
 from app.observability.logs import NO_NEWS
 from app.sessions.direct import EXTENSION
 from tests.service import Service, make_settings
@@ -187,8 +189,13 @@ TWICE = ("X-Twice: 1", "X-Twice: 2")  # what makes a handshake go the long way
 
 
 @asynccontextmanager
-async def serving(say: Sequence[dict[str, Any]]) -> AsyncIterator[tuple[Service, Server, list[Scope]]]:
-    """A server whose application says this to every handshake; the scopes are what it was asked with."""
+async def serving(
+    say: Sequence[dict[str, Any]], *, after: asyncio.Event | None = None
+) -> AsyncIterator[tuple[Service, Server, list[Scope]]]:
+    """A server whose application says this to every handshake, to the first `after` that, and waits for its end then.
+
+    The scopes are what it was asked with.
+    """
     settings = make_settings()
     scopes: list[Scope] = []
 
@@ -196,8 +203,12 @@ async def serving(say: Sequence[dict[str, Any]]) -> AsyncIterator[tuple[Service,
         if scope["type"] == "websocket":
             scopes.append({**scope, "extensions": {**scope["extensions"]}})
             await receive()
+            if after is not None and len(scopes) == 1:
+                await after.wait()
             for message in say:
                 await send(message)
+            while after is not None and (await receive())["type"] != "websocket.disconnect":
+                pass
             return
         scope["state"]["runtime"] = SimpleNamespace(settings=settings)
         for kind in ("startup", "shutdown"):
@@ -255,3 +266,57 @@ async def test_both_ways_ask_and_answer_the_same(say: list[dict[str, Any]], capl
         scope["headers"] = [header for header in scope["headers"] if header[0] != b"x-twice"]
     assert scopes[0] == scopes[1]
     assert (scopes[0]["path"], scopes[0]["subprotocols"]) == ("/ws/\u00e9", ["one", "two"])
+
+
+def masked(opcode: Opcode, data: bytes) -> bytes:
+    return Frame(opcode, data).serialize(mask=True)
+
+
+@pytest.mark.parametrize("more", [TWICE[:1], TWICE], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("early", "answer"),
+    [
+        (masked(Opcode.PING, b"early"), Frame(Opcode.PONG, b"early").serialize(mask=False)),
+        (masked(Opcode.TEXT, b"\xff"), b"\x88\x02" + (1007).to_bytes(2)),
+        (b"\xff" * 9, b"\x88"),
+        (masked(Opcode.CLOSE, (1000).to_bytes(2)), b"\x88\x02" + (1000).to_bytes(2)),
+    ],
+    ids=["ping", "no UTF-8", "no frame", "goodbye"],
+)
+async def test_what_comes_before_a_handshake_is_answered_is_read_behind_it(
+    more: Sequence[str], early: bytes, answer: bytes
+) -> None:
+    after = asyncio.Event()
+    async with (
+        serving([{"type": "websocket.accept"}], after=after) as (service, server, _),
+        plug(service) as (reader, writer),
+        plug(service) as (other_reader, other_writer),
+    ):
+        writer.write(handshake("/ws", *more))
+        while not server.server_state.tasks:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0)
+        writer.write(early)
+        other_writer.write(handshake("/ws"))
+        await other_reader.readuntil(END)  # what was written before this has been read
+        after.set()
+        assert (await reader.readuntil(END)).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(len(answer)) == answer
+
+
+async def test_the_end_of_the_process_does_not_trip_over_who_has_left_and_reads_nothing() -> None:
+    after = asyncio.Event()
+    after.set()
+    async with (
+        serving([{"type": "websocket.accept"}], after=after) as (service, server, _),
+        plug(service) as (reader, writer),
+    ):
+        writer.write(handshake("/ws"))
+        await reader.readuntil(END)
+        (socket,) = server.server_state.connections
+        assert isinstance(socket, Socket)
+        assert socket.write(["x" * 20_000_000])  # more than is on its way between two sockets
+        writer.write(masked(Opcode.CLOSE, (1000).to_bytes(2)))
+        while not socket.transport.is_closing():  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0)
+        server.should_exit = True
+        assert (await reader.read()).endswith(b"\x88\x02" + (1000).to_bytes(2))
