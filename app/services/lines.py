@@ -131,6 +131,7 @@ class Line(asyncio.Protocol):
             return False
         self._state = _State.IDLE
         self._unread.clear()
+        self._hear = None  # it would keep its session
         self.is_reused = True
         if self._is_paused:
             self._resume()  # or nobody would see it close
