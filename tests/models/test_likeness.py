@@ -12,6 +12,8 @@ texts = st.lists(st.sampled_from(["a", "b1", "c's", "don't", "é", "的", "あ"]
 
 @given(texts)
 @example("")
+@example("a b c")
+@example("a b c d")
 def test_whether_words_are_enough_is_known_by_their_spaces(text: str) -> None:
     words = plain(text)
     if words.isascii():
