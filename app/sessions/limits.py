@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 # How long a client may be refused before it is sent away, and after what pause it has slowed down, in seconds.
 FLOOD_SECONDS = 10
@@ -95,27 +95,14 @@ class Slots:
         self._limit = limit
         while self._queue and not self.is_full:
             self.running += 1
-            self._pass_on()
-
-    @asynccontextmanager
-    async def take(self) -> AsyncIterator[bool]:
-        """Hold a slot; what it yields tells whether one had to wait for it."""
-        has_waited = self.is_full
-        await self.enter()
-        try:
-            yield has_waited
-        finally:
             self.leave()
 
     async def enter(self) -> None:
-        """Begin to hold a slot, until `leave`."""
+        """Take a slot, or wait for one; it is held until `leave`."""
         if self.is_full:
             await self._wait()
         else:
             self.running += 1
-
-    def leave(self) -> None:
-        self._pass_on()
 
     async def _wait(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -125,10 +112,10 @@ class Slots:
         except asyncio.CancelledError:
             self._queue.pop(turn, None)
             if not turn.cancelled():
-                self._pass_on()  # the slot came first, the cancellation before it was taken up
+                self.leave()  # the slot came first, the cancellation before it was taken up
             raise
 
-    def _pass_on(self) -> None:
+    def leave(self) -> None:
         """Give a slot to the next one that still waits; a slot that is passed on was never free."""
         while self._queue and self.running <= self._limit:
             turn, _ = self._queue.popitem(last=False)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
+from tests.sessions.holding import holding
 
 # --- TokenBucket ---
 
@@ -81,7 +82,7 @@ class Holder:
         self.task = asyncio.create_task(self._hold())
 
     async def _hold(self) -> None:
-        async with self._slots.take() as self.has_waited:
+        async with holding(self._slots) as self.has_waited:
             self._log.append(self._name)
             await self._let_go.wait()
 
@@ -122,7 +123,7 @@ async def test_beyond_it_they_wait_in_order() -> None:
 
 async def test_a_newcomer_does_not_overtake_one_whose_turn_it_is() -> None:
     slots, log = Slots(1), list[str]()
-    async with slots.take():
+    async with holding(slots):
         waiting = Holder(slots, "waiting", log)
         await settle()
     assert slots.is_full  # the slot has gone on already, though its holder has not run yet
@@ -174,7 +175,7 @@ async def test_a_slot_given_to_one_who_is_cancelled_meanwhile_goes_to_the_next(
 
 async def test_a_slot_that_came_just_before_the_cancellation_is_not_lost() -> None:
     slots = Slots(1)
-    async with slots.take():
+    async with holding(slots):
         waiting = Holder(slots)
         await settle()
     # Its turn has come, but it has not run since.
@@ -186,7 +187,7 @@ async def test_a_slot_that_came_just_before_the_cancellation_is_not_lost() -> No
 async def test_a_failure_gives_the_slot_back() -> None:
     slots = Slots(1)
     with pytest.raises(ValueError, match="inside"):
-        async with slots.take():
+        async with holding(slots):
             raise ValueError("inside")
     assert slots.running == 0
 
@@ -195,7 +196,7 @@ async def test_who_waits_for_a_tenants_slot_takes_none_of_the_process() -> None:
     tenant, process = Slots(1), Slots(2)
 
     async def ask(go_on: asyncio.Event) -> None:
-        async with tenant.take(), process.take():
+        async with holding(tenant), holding(process):
             await go_on.wait()
 
     go_on = asyncio.Event()

@@ -13,6 +13,7 @@ from app.services.rag import AnswerEnd, AnswerEvent, Offers, Progress, Question,
 from app.sessions.limits import QueryLimits, Quota, Slots, TokenBucket
 from app.sessions.query import answer, failure_of
 from tests.client import PATIENCE
+from tests.sessions.holding import holding
 
 QUESTION = Question(text="well?", user="u", conversation_id=None)
 END = AnswerEnd()
@@ -79,7 +80,7 @@ async def test_who_finds_no_slot_is_told_and_waits_for_one() -> None:
         return events
 
     async with asyncio.timeout(PATIENCE):
-        async with slots.take():
+        async with holding(slots):
             task = asyncio.create_task(ask())
             await told.wait()
         assert await task == [Progress("queued"), END]
