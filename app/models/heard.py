@@ -57,6 +57,7 @@ class Heard(Memory):
         if (
             known is None
             or chunk.text != known.text
+            or len(chunk.text) > self._settings.segment_max_chars
             or chunk.speaker != known.speaker
             or known.is_provisional
             or chunk.end_of_turn

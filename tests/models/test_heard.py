@@ -124,3 +124,12 @@ def test_a_final_that_is_repeated_takes_the_short_way(segment_id: str | None) ->
     assert not session.hear(final, 0.0)
     session.receive(final, 0.0)
     assert len(session.hear(final, 0.1)) == 2
+
+
+def test_a_final_longer_than_is_kept_here_goes_the_long_way() -> None:
+    elsewhere = SessionState("s1", make_settings(), judge=judge_by_signs)
+    final = AsrChunk(text="x" * (LIMIT + 1), is_final=True)
+    elsewhere.receive(final, 0.0)
+    session = SessionState("s1", make_settings(segment_max_chars=LIMIT), judge=judge_by_signs)
+    session.restore(elsewhere.snapshot(0.0), 0.0)
+    assert not session.hear(final, 0.1)
