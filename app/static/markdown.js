@@ -9,8 +9,9 @@ const DEEP = /(?:[>*_[\](){}~`+] ?){60}|^[ \t]{400}/m;
 const isTooMuch = (text) =>
   text.length > MOST_CHARS || DEEP.test(text) || text.split(/\n[^\S\n]*\n/).reduce((work, { length }) => work + length ** 2, 0) > MOST_WORK;
 
-/** Longer than that no part of an answer keeps the page. */
-const MOST_MS = 10;
+/** So long a part of an answer keeps the page; longer, where the browser itself is slow to come back to it. */
+const PART_MS = 10;
+const MOST_MS = 30;
 const NOTHING = ["", false, []];
 const breath = () => new Promise((resolve) => setTimeout(resolve));
 
@@ -38,6 +39,8 @@ export class MarkdownView {
   #is_over = false;
   /** Whether some of the text that was read is still to be made. */
   #is_behind = false;
+  /** When the last part of it was made. */
+  #made = 0;
   /** What was read last, whether it was all, and its blocks. @type {[string, boolean, object[]]} */
   #known = NOTHING;
   /** What folded in the blocks that are made anew. @type {{former: HTMLDetailsElement, is_focused: boolean}[]} */
@@ -98,6 +101,7 @@ export class MarkdownView {
     if (this.#is_plain || !rendering) this.#showPlain();
     const shown = this.#text;
     if (this.#is_behind) {
+      this.#made = performance.now();
       this.#timer = setTimeout(() => this.#render());
       return;
     }
@@ -113,7 +117,9 @@ export class MarkdownView {
   #showBlocks() {
     this.#element.querySelector(":scope > .plain")?.remove();
     const blocks = this.#read();
-    const until = document.hidden ? Infinity : performance.now() + MOST_MS;
+    const now = performance.now();
+    const away = this.#is_behind ? now - this.#made : 0;
+    const until = document.hidden ? Infinity : now + Math.min(Math.max(PART_MS, away), MOST_MS);
     let same = 0;
     while (same < blocks.length && blocks[same].key === this.#blocks[same]?.key) same++;
     const gone = this.#blocks.splice(same).flatMap(({ nodes }) => nodes);
