@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import Any
 
@@ -81,10 +81,14 @@ _TOKENS = re.compile(
 
 def redact(text: str) -> str:
     """The text with `***` in the place of every token."""
-    lower = text.lower()
-    if "%" not in lower and "token" not in lower and "bearer" not in lower and "eyj" not in lower:
+    if not _may_hold_token(text):
         return text  # as most, at a tenth of the cost
     return _TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
+
+
+def _may_hold_token(text: str) -> bool:
+    lower = text.lower()
+    return "%" in lower or "token" in lower or "bearer" in lower or "eyj" in lower
 
 
 # What would begin a line of its own, or tell a terminal to do something: others choose words that are logged.
@@ -100,6 +104,11 @@ def tidy(text: str) -> str:
     return line if len(line) <= MAX_LINE_CHARS else f"{line[: MAX_LINE_CHARS - 1]}…"
 
 
+def _is_tidy(text: str) -> bool:
+    """Whether `tidy` would leave it as it is, as nearly always; no more than a guess where it says no."""
+    return len(text) <= MAX_LINE_CHARS and text.isprintable() and not _may_hold_token(text)
+
+
 def _tidy_record(record: logging.LogRecord) -> bool:
     """Tidy a record, whoever made it: message, further fields and every line of an exception."""
     try:
@@ -107,12 +116,15 @@ def _tidy_record(record: logging.LogRecord) -> bool:
     except Exception:  # whatever a foreign `__str__` may raise: logging would print the arguments as they are
         message = f"{record.msg!r} with {record.args!r} cannot be formatted"
         record.msg, record.args = tidy(message), None
+    fields = vars(record)
+    texts = {name: fields[name] for name in fields.keys() - _SAFE if isinstance(fields[name], str)}
+    if not record.exc_info and _is_tidy("".join([message, *texts.values()])):
+        return True
     if (clean := tidy(message)) != message:
         # As a whole: a token may stand half in the message and half in an argument.
         record.msg, record.args = clean, None
-    for name in vars(record).keys() - _SAFE:
-        if isinstance(value := vars(record)[name], str):
-            setattr(record, name, _tidy_lines(value) if name in _MANY_LINES else tidy(value))
+    for name, value in texts.items():
+        setattr(record, name, _tidy_lines(value) if name in _MANY_LINES else tidy(value))
     if record.exc_info:
         trace = _TRACES.formatException(record.exc_info)
         if (clean := _tidy_lines(trace)) != trace:
@@ -149,26 +161,34 @@ class _JsonFormatter(JsonFormatter):
     """Writes a record that says nothing special by template, as JSON of the same form: one tells of each connection."""
 
     def format(self, record: logging.LogRecord) -> str:
+        return self._by_template(record) or super().format(record)
+
+    def _by_template(self, record: logging.LogRecord) -> str | None:
         said = vars(record)
         ids = said.get("session_id"), said.get("query_id")
-        more = {name: value for name, value in said.items() if name not in _PLAIN}
-        is_special = record.exc_info or record.exc_text or record.stack_info or not isinstance(record.msg, str)
-        if is_special or not _are_texts(ids) or not all(_is_plain(*item) for item in more.items()):
-            return super().format(record)
-        session, query = ["null" if value is None else _quoted(value) for value in ids]
-        words = _quoted(record.levelname), _quoted(record.name), _quoted(record.getMessage()), session, query
-        besides = f", {_ENCODER.encode(more)[1:-1]}" if more else ""
-        return _PLAIN_JSON % (*words, besides, datetime.fromtimestamp(record.created, tz=UTC).isoformat())
+        if record.exc_info or record.exc_text or record.stack_info or type(record.msg) is not str:
+            return None
+        words = [_written(word) for word in (record.levelname, record.name, record.getMessage(), *ids)]
+        for name, value in said.items():
+            if name not in _PLAIN:
+                words += _named(name), _written(value)
+        if None in words:
+            return None
+        besides = "".join([f", {name}: {value}" for name, value in zip(words[5::2], words[6::2], strict=True)])
+        return _PLAIN_JSON % (*words[:5], besides, datetime.fromtimestamp(record.created, tz=UTC).isoformat())
 
 
-def _are_texts(values: Iterable[object]) -> bool:
-    return all(value is None or type(value) is str for value in values)
+def _written(value: object) -> str | None:
+    """How a plain value is written; None for any other."""
+    if isinstance(value, str):
+        return _quoted(value)
+    return str(value) if type(value) is int else "null" if value is None else None
 
 
-def _is_plain(name: object, value: object) -> bool:
-    """Whether a further field is written as it is, under its own name."""
-    is_named_so = type(name) is str and not name.startswith("_") and name not in _TAKEN
-    return is_named_so and (value is None or type(value) is str or type(value) is int)
+@lru_cache
+def _named(name: object) -> str | None:
+    """How the name of a further field is written; None if the formatter does something else with it."""
+    return _quoted(name) if isinstance(name, str) and not name.startswith("_") and name not in _TAKEN else None
 
 
 def _json_formatter() -> logging.Formatter:

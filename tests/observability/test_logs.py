@@ -192,6 +192,7 @@ values = st.integers() | st.booleans() | st.floats() | st.datetimes() | st.lists
 def test_what_is_looked_at_first_saves_nothing_that_is_to_be_hidden(text: str) -> None:
     assert logs.redact(text) == logs._TOKENS.sub(lambda found: f"{found[1] or found[2] or found[3] or ''}***", text)
     assert not logs._CONTROLS.search(text) or not text.isprintable()
+    assert not logs._is_tidy(text) or logs.tidy(text) == text
 
 
 @given(
