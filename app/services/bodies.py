@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -33,15 +33,20 @@ class Body:
     be read.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._direct: DirectBody | None = response.extensions.get(BODY)
-        self._stream = self._direct or response.stream
-        named = response.headers.get("content-encoding", "").lower().split(",")
+    def __init__(self, stream: AsyncIterable[bytes], encoding: str, direct: DirectBody | None = None) -> None:
+        self._direct = direct
+        self._stream = stream
+        named = encoding.lower().split(",") if encoding else []
         self._codings = [coding for name in named if (coding := name.strip()) not in {"", "identity"}]
         self._head = b"" if self._codings == ["deflate"] else None
         if self._codings:
             self._inflater = _inflater()
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Body:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        direct: DirectBody | None = response.extensions.get(BODY)
+        return cls(direct or response.stream, response.headers.get("content-encoding", ""), direct)
 
     def chunks(self) -> AsyncIterator[bytes]:
         # Mostly without a layer of our own: this is where every token passes.

@@ -193,10 +193,10 @@ class DifyClient:
             else:
                 run.begin_in(self._tasks, self._send(post.request(self._extensions)), conversation_id)
             async with asyncio.timeout_at(deadlines.at()):
-                response = await run.reply()
-                if response.status_code != 200:
+                await run.reply()
+                if run.status != 200:
                     run.is_asked = False
-                    await _refuse(response, had_conversation=conversation_id is not None)
+                    await _refuse(run.response, had_conversation=conversation_id is not None)
 
     async def _send(self, request: httpx.Request) -> httpx.Response | Exception:
         # The failure as a value: one that a task of the group raises would end all the others.
@@ -289,7 +289,7 @@ class DifyClient:
                 options: dict[str, Any] = {"headers": self._headers, "timeout": self._timeout}
                 url = f"{self._settings.dify_url}/{path}"
                 async with self._http.stream("POST", url, json=body, **options) as response:
-                    await Body(response).read(MAX_ERROR_BYTES)  # then the connection serves again
+                    await Body.of(response).read(MAX_ERROR_BYTES)  # then the connection serves again
                     return response.status_code
         except Exception as error:
             # Best effort: whatever comes of it must not end the tasks that serve everybody.
@@ -337,26 +337,36 @@ class _Run:
         """Whether Dify may have begun: not while there is no connection yet."""
         return self._exchange is not None or self._sending.done() or self._context.get(is_sent, False)
 
-    async def reply(self) -> httpx.Response:
+    async def reply(self) -> None:
         """Wait for the head of the response; who is cancelled meanwhile does not cancel the question."""
         if self._exchange is None:
             reply = await asyncio.shield(self._sending)
             if isinstance(reply, Exception):
                 self.is_asked = False
                 raise reply
-        else:
-            try:
-                reply = await self._exchange.reply()
-            except Exception:
-                self.is_asked = False
-                raise
-        self.response, self.body = reply, Body(reply)
-        self.content_type = reply.headers.get("content-type", "").lower()
+            self.status, self.body = reply.status_code, Body.of(reply)
+            self.content_type = reply.headers.get("content-type", "").lower()
+            return
+        exchange = self._exchange
+        try:
+            body = await exchange.head()
+        except Exception:
+            self.is_asked = False
+            raise
+        self.status, self.body = exchange.status, Body(body, exchange.header(b"content-encoding"), body)
+        self.content_type = exchange.header(b"content-type").lower()
+
+    @property
+    def response(self) -> httpx.Response:
+        if self._exchange is not None:
+            return self._exchange.response()
+        reply = self._sending.result()
+        assert isinstance(reply, httpx.Response)
         return reply
 
     @property
     def is_stream(self) -> bool:
-        return self.response.status_code == 200 and self.content_type.startswith("text/event-stream")
+        return self.status == 200 and self.content_type.startswith("text/event-stream")
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, from where the reader before has stopped."""

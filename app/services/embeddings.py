@@ -121,7 +121,7 @@ class Embeddings:
             await read_error(response)
             raise _Refused(response.status_code)
         try:
-            return _vectors_in(read_json(await Body(response).read(MOST_BYTES)), len(texts))
+            return _vectors_in(read_json(await Body.of(response).read(MOST_BYTES)), len(texts))
         finally:
             await response.aclose()
 

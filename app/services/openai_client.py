@@ -221,7 +221,7 @@ class OpenAiClient:
         self, response: httpx.Response, answer: OpenAiAnswer, deadlines: Deadlines
     ) -> AsyncGenerator[AnswerEvent, None]:
         content_type = response.headers.get("content-type", "").lower()
-        body, parser = Body(response), SseParser()
+        body, parser = Body.of(response), SseParser()
 
         async def feed(chunk: bytes, events: list[AnswerEvent]) -> None:
             for data, name in parser.feed(chunk):

@@ -103,6 +103,11 @@ class Exchange:
 
     async def reply(self) -> httpx.Response:
         """Wait for the head of the response. Raises `StaleConnection` and other failures of httpx."""
+        await self.head()
+        return self.response()
+
+    async def head(self) -> DirectBody:
+        """The same without what httpx makes of it, which takes longer than all else here; return the body."""
         line = self._line
         try:
             await line.head(self._seconds)
@@ -113,8 +118,20 @@ class Exchange:
             raise
         if self._body is None:
             self._body = _Body(line, self._pool, self._seconds)
-        extensions = {"reason_phrase": line.reason, BODY: self._body}
-        return httpx.Response(line.status, headers=line.headers, stream=self._body, extensions=extensions)
+        return self._body
+
+    @property
+    def status(self) -> int:
+        return self._line.status
+
+    def header(self, name: bytes) -> str:
+        """What the response has under this name, in lower case; empty if it has none."""
+        return b", ".join([value for each, value in self._line.headers if each.lower() == name]).decode("latin-1")
+
+    def response(self) -> httpx.Response:
+        line, body = self._line, self._body
+        extensions = {"reason_phrase": line.reason, BODY: body}
+        return httpx.Response(line.status, headers=line.headers, stream=body, extensions=extensions)
 
     def close(self) -> None:
         """Be done with it: without a reply, or before its end, its line is of no more use."""

@@ -164,7 +164,7 @@ async def status_of(http: httpx.AsyncClient, url: str, headers: dict[str, str], 
 async def read_error(response: httpx.Response) -> bytes:
     """What stands in a reply that is no answer, as far as it can be read; closes it."""
     try:
-        return await Body(response).read(MAX_ERROR_BYTES)
+        return await Body.of(response).read(MAX_ERROR_BYTES)
     except httpx.HTTPError:
         return b""
     finally:

@@ -27,7 +27,7 @@ class Pieces(httpx.AsyncByteStream):
 
 def body(pieces: Iterable[bytes], coding: str | None = None) -> Body:
     headers = {} if coding is None else {"Content-Encoding": coding}
-    return Body(httpx.Response(200, headers=headers, stream=Pieces(pieces)))
+    return Body.of(httpx.Response(200, headers=headers, stream=Pieces(pieces)))
 
 
 def bytewise(data: bytes) -> list[bytes]:

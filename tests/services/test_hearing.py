@@ -188,7 +188,7 @@ class Stream(httpx.AsyncByteStream):
 
 
 def body_over(direct: Direct, **headers: str) -> Body:
-    return Body(httpx.Response(200, headers=headers, stream=Stream(), extensions={"realtime_rag.body": direct}))
+    return Body.of(httpx.Response(200, headers=headers, stream=Stream(), extensions={"realtime_rag.body": direct}))
 
 
 async def test_nothing_is_heard_behind_the_end_of_the_reading() -> None:
