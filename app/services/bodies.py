@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 import httpx
 
@@ -52,18 +51,10 @@ class Body:
         # Mostly without a layer of our own: this is where every token passes.
         return self._inflated() if self._codings else aiter(self._stream)
 
-    @contextmanager
-    def heard_by(self, hear: Callable[[bytes], bool] | None) -> Iterator[None]:
-        """Within this `hear` may take what comes (`Line.listen`), where that is what was meant."""
-        direct = None if self._codings else self._direct
-        if hear is None or direct is None:
-            yield
-            return
-        direct.listen(hear)
-        try:
-            yield
-        finally:
-            direct.listen(None)
+    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
+        """From now on `hear` may take what comes (`Line.listen`), where that is what was meant."""
+        if self._direct is not None and not self._codings:
+            self._direct.listen(hear)
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body, if it has at most `limit` bytes."""

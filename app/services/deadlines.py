@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from typing import Self
 
 from app.errors import Phase, RagTimeout
 from app.services.waiting import Alarm
@@ -72,10 +71,7 @@ class Watch:
         self._is_waiting = self._has_cancelled = False
         self._alarm = Alarm(deadlines.at, self._ring)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self._alarm.stop()
 
     def _ring(self) -> None:

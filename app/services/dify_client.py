@@ -35,13 +35,13 @@ from app.services.upstream import (
     BROKEN,
     MAX_ERROR_BYTES,
     Post,
+    Reading,
     Retries,
     Retryable,
     hearing,
     http_client,
     is_page,
     read_error,
-    read_stream,
     read_whole,
     retry_after,
     sending,
@@ -109,9 +109,10 @@ class DifyClient:
         run = _Run(question.user, DifyAnswer(strip_think=self._settings.dify_think == "strip"))
         try:
             await self._ask(run, question, deadlines)
+            events: Reading | AsyncGenerator[AnswerEvent, None]
             if run.is_stream:
                 take = None if hear is None else hearing(run.parser, run.answer, deadlines, hear)
-                events = read_stream(run.answer, run.feed, run.body, deadlines, take=take)
+                events = Reading(run.answer, run.feed, run.body, deadlines, take=take)
             elif run.content_type.startswith("application/json"):
                 feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
                 events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)

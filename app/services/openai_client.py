@@ -38,12 +38,12 @@ from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from app.services.transport import StaleConnection
 from app.services.upstream import (
     Post,
+    Reading,
     Retries,
     Retryable,
     http_client,
     is_page,
     read_error,
-    read_stream,
     read_whole,
     retry_after,
     sending,
@@ -219,7 +219,7 @@ class OpenAiClient:
 
     def _read(
         self, response: httpx.Response, answer: OpenAiAnswer, deadlines: Deadlines
-    ) -> AsyncGenerator[AnswerEvent, None]:
+    ) -> Reading | AsyncGenerator[AnswerEvent, None]:
         content_type = response.headers.get("content-type", "").lower()
         body, parser = Body.of(response), SseParser()
 
@@ -230,7 +230,7 @@ class OpenAiClient:
                     return
 
         if content_type.startswith("text/event-stream"):
-            return read_stream(answer, feed, body, deadlines, life_counts=True)
+            return Reading(answer, feed, body, deadlines, life_counts=True)
         if content_type.startswith("application/json"):
             return read_whole(body, answer.feed_whole, deadlines, MAX_WHOLE_BYTES, self._settings.answer_chunk_chars)
         raise RagUnavailable(

@@ -190,7 +190,7 @@ def retry_after(response: httpx.Response) -> float:
 def hearing(parser: SseParser, answer: Answer, deadlines: Deadlines, hear: Hear) -> Callable[[bytes], bool]:
     """What takes bytes of a stream off its reader, if they are one more text and `hear` takes that.
 
-    It equals what `read_stream` makes of them, without waking a task and its generators up for each text.
+    It equals what `Reading` makes of them, without waking a task and its generators up for each text.
     """
 
     def take(data: bytes) -> bool:
@@ -205,54 +205,88 @@ def hearing(parser: SseParser, answer: Answer, deadlines: Deadlines, hear: Hear)
     return take
 
 
-async def read_stream(
-    answer: Answer,
-    feed: Callable[[bytes, list[AnswerEvent]], Awaitable[None]],
-    body: Body,
-    deadlines: Deadlines,
-    *,
-    take: Callable[[bytes], bool] | None = None,
-    life_counts: bool = False,
-) -> AsyncGenerator[AnswerEvent, None]:
-    """Read until the answer is over, under the deadlines. `life_counts`: any byte is a sign that it goes on.
+class Reading:
+    """The events of a stream until the answer is over, under the deadlines; close it, whoever reads it to its end.
 
-    What comes while this waits may be taken by `take` (`hearing`), and is not seen here then.
+    `life_counts`: any byte is a sign that it goes on. What comes while this waits may be taken by `take` (`hearing`),
+    and is not seen here then. No generator: to the event loop one is worth a twentieth of a whole question.
     """
-    now = asyncio.get_running_loop().time
-    chunks = body.chunks()
-    with Watch(deadlines) as watch, body.heard_by(take):
-        while not answer.is_over:
-            failure: RagError | None = None
-            events: list[AnswerEvent] = []
-            texts = answer.texts
-            try:
-                chunk = await _read_chunk(chunks, answer, watch)
-                if chunk is None:
-                    events.extend(answer.end_of_stream())
-                else:
-                    for at in range(0, len(chunk), TURN_BYTES):
-                        if at:
-                            await asyncio.sleep(0)
-                        await feed(chunk[at : at + TURN_BYTES], events)
-                        if answer.is_over:
-                            break
-            except RagError as error:
-                failure = error  # what came with it in the same read goes out first
-            began = now()
-            for number, told in enumerate(merge_texts(events), start=1):
-                yield told
-                if number % TURN_EVENTS == 0:
+
+    def __init__(
+        self,
+        answer: Answer,
+        feed: Callable[[bytes, list[AnswerEvent]], Awaitable[None]],
+        body: Body,
+        deadlines: Deadlines,
+        *,
+        take: Callable[[bytes], bool] | None = None,
+        life_counts: bool = False,
+    ) -> None:
+        self._answer = answer
+        self._feed = feed
+        self._body = body
+        self._chunks = body.chunks()
+        self._deadlines = deadlines
+        self._life_counts = life_counts
+        self._watch = Watch(deadlines)
+        self._now = asyncio.get_running_loop().time
+        self._events: list[AnswerEvent] = []
+        self._told: Iterator[AnswerEvent] = iter(())
+        self._count = 0  # how many of them were told
+        self._failure: RagError | None = None
+        self._has_text = False
+        body.listen(take)
+
+    def __aiter__(self) -> Reading:
+        return self
+
+    async def __anext__(self) -> AnswerEvent:
+        while True:
+            if (event := next(self._told, None)) is not None:
+                self._count += 1
+                if self._count % TURN_EVENTS == 0:
                     await asyncio.sleep(0)
-            if failure is not None:
-                raise failure
-            if answer.texts > texts:
-                deadlines.text_came()
-            elif life_counts:
-                deadlines.life_came()
-            elif events:
-                deadlines.client_took(now() - began)
-            if answer.is_closing:
-                deadlines.closing_came()
+                return event
+            self._leave()
+            if self._answer.is_over:
+                raise StopAsyncIteration
+            await self._read()
+
+    async def aclose(self) -> None:
+        self._body.listen(None)
+        self._watch.stop()
+
+    async def _read(self) -> None:
+        answer, texts = self._answer, self._answer.texts
+        self._events = []
+        try:
+            chunk = await _read_chunk(self._chunks, answer, self._watch)
+            if chunk is None:
+                self._events.extend(answer.end_of_stream())
+            else:
+                for at in range(0, len(chunk), TURN_BYTES):
+                    if at:
+                        await asyncio.sleep(0)
+                    await self._feed(chunk[at : at + TURN_BYTES], self._events)
+                    if answer.is_over:
+                        break
+        except RagError as error:
+            self._failure = error  # what came with it in the same read goes out first
+        self._has_text = answer.texts > texts
+        self._told, self._began, self._count = merge_texts(self._events), self._now(), 0
+
+    def _leave(self) -> None:
+        """All of the last read was taken."""
+        if self._failure is not None:
+            raise self._failure
+        if self._has_text:
+            self._deadlines.text_came()
+        elif self._life_counts:
+            self._deadlines.life_came()
+        elif self._events:
+            self._deadlines.client_took(self._now() - self._began)
+        if self._answer.is_closing:
+            self._deadlines.closing_came()
 
 
 async def _read_chunk(chunks: AsyncIterator[bytes], answer: Answer, watch: Watch) -> bytes | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
@@ -106,14 +106,15 @@ class Queries:
         hear = partial(
             copy_context().run, partial(self._hear, asyncio.current_task(), partial(hear_text, start.query_id))
         )
-        asked = answer(start.question, self._provider, self._limits, self._most_chars, hear)
+
+        async def take(event: AnswerEvent) -> None:
+            effects = session.answer_event(start.query_id, event, time.monotonic())
+            if isinstance(event, ConversationNamed):
+                self._log.touch()  # no frame tells it
+            await carry_out(effects)
+
         try:
-            async with aclosing(asked) as events:
-                async for event in events:
-                    effects = session.answer_event(start.query_id, event, time.monotonic())
-                    if isinstance(event, ConversationNamed):
-                        self._log.touch()  # no frame tells it
-                    await carry_out(effects)
+            await answer(start.question, self._provider, self._limits, self._most_chars, take, hear)
         except (Exception, asyncio.CancelledError) as error:
             failure = failure_of(error)
             logger.warning("the question failed: %s: %s", failure.code, failure)
@@ -124,9 +125,14 @@ class Queries:
 
 
 async def answer(
-    question: Question, provider: RagProvider, limits: QueryLimits, most_chars: int, hear: Hear | None = None
-) -> AsyncGenerator[AnswerEvent, None]:
-    """Yield the answer as it arrives, no text of it longer than `most_chars`, and `AnswerEnd` last."""
+    question: Question,
+    provider: RagProvider,
+    limits: QueryLimits,
+    most_chars: int,
+    take: Callable[[AnswerEvent], Awaitable[None]],
+    hear: Hear | None = None,
+) -> None:
+    """Have the answer taken as it arrives, no text of it longer than `most_chars`, and `AnswerEnd` last."""
     if wait := await limits.take(time.monotonic()):
         raise TooManyQuestions("more than QUERIES_PER_MINUTE", retry_after_ms=math.ceil(wait * 1000))
     task = asyncio.current_task()
@@ -134,7 +140,7 @@ async def answer(
     try:
         for slots in limits.slots:
             if slots.is_full:
-                yield Progress("queued")
+                await take(Progress("queued"))
             await slots.enter()
             held.append(slots)
         async with aclosing(ask(provider, question, hear)) as events:
@@ -143,10 +149,10 @@ async def answer(
                     return  # its cancellation was swallowed
                 if isinstance(event, TextDelta | TextReplaced) and len(event.text) > most_chars:
                     for part in split_event(event, most_chars):
-                        yield part
+                        await take(part)
                         await asyncio.sleep(0)  # however long the text is, the turn of others comes
                 else:
-                    yield event
+                    await take(event)
                 if isinstance(event, AnswerEnd):
                     return
     finally:

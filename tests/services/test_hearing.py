@@ -22,7 +22,7 @@ from app.services.dify_events import DifyAnswer
 from app.services.guarded import GuardedProvider
 from app.services.rag import Hear, Offers, RagProvider, ask
 from app.services.streams import SseParser
-from app.services.upstream import hearing, read_stream
+from app.services.upstream import Reading, hearing
 from tests.client import PATIENCE
 from tests.standin import events
 from tests.standin.events import Ids
@@ -205,7 +205,7 @@ async def test_nothing_is_heard_behind_the_end_of_the_reading() -> None:
         return True
 
     take = hearing(parser, answer, deadlines, hear)
-    reading = read_stream(answer, feed, body_over(direct), deadlines, take=take)
+    reading = Reading(answer, feed, body_over(direct), deadlines, take=take)
     direct.pieces.put_nowait(events.stream(events.message("First. "), ids=IDS))
     while not isinstance(await anext(reading), TextDelta):
         pass
@@ -218,10 +218,10 @@ async def test_nothing_is_heard_behind_the_end_of_the_reading() -> None:
 
 def test_compressed_bytes_are_not_heard() -> None:
     direct = Direct()
-    with body_over(direct, **{"content-encoding": "gzip"}).heard_by(lambda _: True):
-        assert direct.hear is None
-    with body_over(direct).heard_by(lambda _: True):
-        assert direct.hear is not None
+    body_over(direct, **{"content-encoding": "gzip"}).listen(lambda _: True)
+    assert direct.hear is None
+    body_over(direct).listen(lambda _: True)
+    assert direct.hear is not None
 
 
 class Teller:

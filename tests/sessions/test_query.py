@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import pytest
 
@@ -40,7 +39,13 @@ def limits_of(slots: Slots | None = None) -> QueryLimits:
 
 async def events_of(*events: AnswerEvent, limits: QueryLimits | None = None, most_chars: int = 10) -> list[AnswerEvent]:
     limits = limits or limits_of()
-    return [event async for event in answer(QUESTION, Provider(*events), limits, most_chars)]
+    told: list[AnswerEvent] = []
+
+    async def take(event: AnswerEvent) -> None:
+        told.append(event)
+
+    await answer(QUESTION, Provider(*events), limits, most_chars, take)
+    return told
 
 
 async def test_an_answer_comes_as_it_is_and_ends_with_its_end() -> None:
@@ -74,9 +79,12 @@ async def test_who_finds_no_slot_is_told_and_waits_for_one() -> None:
 
     async def ask() -> list[AnswerEvent]:
         events: list[AnswerEvent] = []
-        async for event in answer(QUESTION, Provider(END), limits_of(slots), 10):
+
+        async def take(event: AnswerEvent) -> None:
             events.append(event)
             told.set()
+
+        await answer(QUESTION, Provider(END), limits_of(slots), 10, take)
         return events
 
     async with asyncio.timeout(PATIENCE):
@@ -89,9 +97,13 @@ async def test_who_finds_no_slot_is_told_and_waits_for_one() -> None:
 
 async def test_who_hears_no_more_closes_the_provider_and_frees_the_slot() -> None:
     provider, slots = Provider(TextDelta("a"), TextDelta("b"), END), Slots(1)
-    async with aclosing(answer(QUESTION, provider, limits_of(slots), 10)) as events:
-        assert await anext(events) == TextDelta("a")
+
+    async def take(event: AnswerEvent) -> None:
         assert slots.running == 1
+        raise ConnectionError(event)
+
+    with pytest.raises(ConnectionError, match="'a'"):
+        await answer(QUESTION, provider, limits_of(slots), 10, take)
     assert provider.is_closed
     assert slots.running == 0
 
