@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from app.errors import Phase, RagTimeout
 from app.services.waiting import Alarm
@@ -12,6 +13,8 @@ from app.services.waiting import Alarm
 # After what closes an answer, how long the rest is waited for, in seconds: the other one of a chatflow's two closing
 # events, or what it cost.
 SECOND_EVENT_SECONDS = 1.5
+
+T = TypeVar("T")
 
 
 class Deadlines:
@@ -79,8 +82,8 @@ class Watch:
             self._has_cancelled = True
             self._task.cancel()
 
-    async def next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """Return what comes next, None at the end. Raises `TimeoutError` at the deadline."""
+    async def wait(self, what: Callable[[], Awaitable[T]]) -> T:
+        """Return what that comes to. Raises `TimeoutError` at the deadline."""
         deadline = self.deadlines.at()
         if deadline <= self._loop.time():
             raise TimeoutError
@@ -89,7 +92,7 @@ class Watch:
         cancels = self._task.cancelling()
         self._is_waiting = True
         try:
-            return await anext(chunks, None)
+            return await what()
         except asyncio.CancelledError as error:
             if self._has_cancelled and self._task.uncancel() <= cancels:
                 raise TimeoutError from error

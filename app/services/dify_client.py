@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import httpx
@@ -25,7 +26,7 @@ from app.models.answers import AnswerEvent, ConversationNamed, Feedback, QuerySc
 from app.observability.session_metrics import count_renewal
 from app.observability.tracing import outgoing
 from app.services.bodies import Body
-from app.services.deadlines import Deadlines
+from app.services.deadlines import Deadlines, Watch
 from app.services.dify_events import DifyAnswer
 from app.services.large_json import PIECE_BYTES, read_json
 from app.services.rag import Hear, Offers
@@ -106,13 +107,14 @@ class DifyClient:
         await self._wait_for_former(question.conversation_id)
         settings = self._settings  # the clock begins after the wait: that was not Dify's time
         deadlines = Deadlines(settings.dify_timeout, settings.dify_stall_timeout, settings.dify_total_timeout)
+        watch = Watch(deadlines)
         run = _Run(question.user, DifyAnswer(strip_think=self._settings.dify_think == "strip"))
         try:
-            await self._ask(run, question, deadlines)
+            await self._ask(run, question, watch)
             events: Reading | AsyncGenerator[AnswerEvent, None]
             if run.is_stream:
                 take = None if hear is None else hearing(run.parser, run.answer, deadlines, hear)
-                events = Reading(run.answer, run.feed, run.body, deadlines, take=take)
+                events = Reading(run.answer, run.feed, run.body, deadlines, take=take, watch=watch)
             elif run.content_type.startswith("application/json"):
                 feed, chars = run.answer.feed_blocking, settings.answer_chunk_chars
                 events = read_whole(run.body, feed, deadlines, MAX_TEXT_BYTES, chars)
@@ -128,6 +130,7 @@ class DifyClient:
                 yield ConversationNamed(None)
             raise
         finally:
+            watch.stop()
             if run.answer.is_over:
                 await run.close()
             elif run.is_asked:
@@ -157,13 +160,13 @@ class DifyClient:
 
     # Asking
 
-    async def _ask(self, run: _Run, question: Question, deadlines: Deadlines) -> None:
+    async def _ask(self, run: _Run, question: Question, watch: Watch) -> None:
         """See to it that the run has a response with status 200, its body unread; raise when there is none in time."""
         conversation_id = question.conversation_id
-        retries = Retries(self._settings.dify_max_retries, deadlines)
+        retries = Retries(self._settings.dify_max_retries, watch.deadlines)
         while True:
             try:
-                return await self._post_question(run, question, conversation_id, deadlines)
+                return await self._post_question(run, question, conversation_id, watch)
             except _ConversationGone:
                 # Expired or deleted: the talk goes on in a new conversation.
                 logger.info("the conversation is gone upstream: a new one begins")
@@ -172,9 +175,7 @@ class DifyClient:
             except (StaleConnection, Retryable) as failure:
                 await retries.next(failure)
 
-    async def _post_question(
-        self, run: _Run, question: Question, conversation_id: str | None, deadlines: Deadlines
-    ) -> None:
+    async def _post_question(self, run: _Run, question: Question, conversation_id: str | None, watch: Watch) -> None:
         trace_headers, trace_id = outgoing()
         body = {
             "query": question.text if self._scope(question) == "question" else question.whole,
@@ -188,16 +189,15 @@ class DifyClient:
             body["trace_id"] = trace_id  # Dify prefers it to the header
         headers = {**self._headers, **trace_headers}
         post = Post.of(self._questions_url, headers, body)
-        with sending(deadlines):
+        with sending(watch.deadlines):
             if (exchange := post.begin(self._http)) is not None:
                 run.begin(exchange, conversation_id)
             else:
                 run.begin_in(self._tasks, self._send(post.request(self._extensions)), conversation_id)
-            async with asyncio.timeout_at(deadlines.at()):
-                await run.reply()
-                if run.status != 200:
-                    run.is_asked = False
-                    await _refuse(run.response, had_conversation=conversation_id is not None)
+            await watch.wait(run.reply)
+            if run.status != 200:
+                run.is_asked = False
+                await watch.wait(partial(_refuse, run.response, had_conversation=conversation_id is not None))
 
     async def _send(self, request: httpx.Request) -> httpx.Response | Exception:
         # The failure as a value: one that a task of the group raises would end all the others.

@@ -6,10 +6,11 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -221,14 +222,15 @@ class Reading:
         *,
         take: Callable[[bytes], bool] | None = None,
         life_counts: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         self._answer = answer
         self._feed = feed
         self._body = body
-        self._chunks = body.chunks()
+        self._next = partial(anext, body.chunks(), None)
         self._deadlines = deadlines
         self._life_counts = life_counts
-        self._watch = Watch(deadlines)
+        self._watch = watch or Watch(deadlines)
         self._now = asyncio.get_running_loop().time
         self._events: list[AnswerEvent] = []
         self._told: Iterator[AnswerEvent] = iter(())
@@ -260,7 +262,7 @@ class Reading:
         answer, texts = self._answer, self._answer.texts
         self._events = []
         try:
-            chunk = await _read_chunk(self._chunks, answer, self._watch)
+            chunk = await _read_chunk(self._next, answer, self._watch)
             if chunk is None:
                 self._events.extend(answer.end_of_stream())
             else:
@@ -289,10 +291,10 @@ class Reading:
             self._deadlines.closing_came()
 
 
-async def _read_chunk(chunks: AsyncIterator[bytes], answer: Answer, watch: Watch) -> bytes | None:
+async def _read_chunk(read: Callable[[], Awaitable[bytes | None]], answer: Answer, watch: Watch) -> bytes | None:
     """Return the next bytes; None at the end, also when nothing follows what closes the answer."""
     try:
-        return await watch.next(chunks)
+        return await watch.wait(read)
     except TimeoutError as error:
         if answer.is_closing:
             return None
