@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 AnswerStyle = Literal["short", "full"]
 QueryScope = Literal["question", "aggregated"]
@@ -193,7 +193,11 @@ def bounded_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 
 
 def bounded_usage(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What the answer cost, if it is told in few words."""
-    if usage is None or len(to_json(usage)) > MAX_USAGE_BYTES:
+    """What the answer cost, if it is told in few words; what JSON cannot say of it must not spoil the answer."""
+    if usage is None:
         return None
-    return usage
+    try:
+        told = to_json(usage, inf_nan_mode="null")
+    except PydanticSerializationError:
+        return None
+    return from_json(told) if len(told) <= MAX_USAGE_BYTES else None

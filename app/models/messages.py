@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SkipValidation,
     TypeAdapter,
     ValidationError,
 )
@@ -368,7 +369,8 @@ class FinalAnswer(Answer):
 
     final: Literal[True] = True
     sources: tuple[Source, ...] = ()
-    usage: dict[str, JsonValue] | None = None
+    # It comes out of `bounded_usage`: to look at each of its values again takes longer than all the rest.
+    usage: SkipValidation[dict[str, JsonValue] | None] = None
     timing: Timing
     conversation_id: str | None = None
     error: AnswerFailure | None = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import json
+import math
 import os
 import random
 import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -122,6 +125,27 @@ def test_what_is_short_enough_stays_as_it_is() -> None:
     assert bounded_sources(sources) == sources
     assert bounded_usage({"tokens": 3}) == {"tokens": 3}
     assert bounded_usage(None) is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"cost": math.nan, "total": math.inf}, {"cost": None, "total": None}),
+        ({1: 2}, {"1": 2}),
+        ({"cost": Decimal("0.10")}, {"cost": "0.10"}),
+        ({"cost": object()}, None),
+        ({"model": "\ud800"}, None),
+    ],
+)
+@pytest.mark.parametrize("text", ["Two years.", "两年。", "\ud800"])
+def test_an_odd_usage_of_a_provider_does_not_cost_the_answer(usage: dict[Any, Any], told: object, text: str) -> None:
+    session = new_session()
+    effects = session.receive(final("How long is the warranty?"), now=1)
+    effects += session.answer_event("c1-1", TextDelta(text), 2)
+    effects += session.answer_event("c1-1", AnswerEnd(usage=usage, conversation_id=text), 2)
+    end = next(frame for frame in frames(effects) if isinstance(frame, FinalAnswer))
+    assert json.loads(end.to_json())["usage"] == told
+    assert end.error is None
 
 
 @pytest.mark.parametrize(("text", "finals"), [("\U0001f600 𝔴" * 1_000, 60), ("\U0001f600", 2_500)])
