@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError, from_json, to_json
+
+logger = logging.getLogger(__name__)
 
 AnswerStyle = Literal["short", "full"]
 QueryScope = Literal["question", "aggregated"]
@@ -198,6 +201,7 @@ def bounded_usage(usage: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     try:
         told = to_json(usage, inf_nan_mode="null")
-    except PydanticSerializationError:
+    except PydanticSerializationError as error:
+        logger.warning("the usage of an answer is left out: %s", error)
         return None
     return from_json(told) if len(told) <= MAX_USAGE_BYTES else None

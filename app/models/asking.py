@@ -11,8 +11,8 @@ from app.models.answering import Answers
 from app.models.answers import Question
 from app.models.effects import CancelQuery, Effect, Send, StartQuery
 from app.models.listening import Ask, Guess, Listener
-from app.models.messages import VerdictNote
 from app.models.numbering import Frames
+from app.models.pieces import VerdictPiece
 from app.models.queries import MAX_ASKED_CHARS, Asked, RunningQuery, newest, phrase
 from app.models.speculation import Early
 from app.models.transcript import Segment, ending
@@ -139,7 +139,7 @@ class Questions:
         query = self._new_query(asked, now) if guess is None else guess.query
         query.asked, query.question, query.asked_at = asked, self._shown(asked), now
         query.segments, query.waited = segments, ask.waited
-        verdict = VerdictNote.of(ask.verdict, ask.waited)
+        verdict = VerdictPiece.of(ask.verdict, ask.waited)
         effects += self._announce(query, "analyzing", reason=ask.reason, verdict=verdict)
         if guess is None:
             return [*effects, self._start(query, ask.verdict)]

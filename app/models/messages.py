@@ -25,7 +25,6 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, from_json, t
 from app.errors import ClientError, InvalidJson, InvalidMessage, Phase, RagError, UnknownAction, UnsupportedType
 from app.models.answers import AnswerStyle, QueryScope, Rating, Source
 from app.models.spelling import name_form
-from app.models.verdicts import Verdict
 
 MAX_INPUTS_BYTES = 8192
 
@@ -300,16 +299,6 @@ class VerdictNote(Frame):
     reason: str
     wait_ms: int
     language: str
-
-    @classmethod
-    def of(cls, verdict: Verdict, seconds: float = 0.0) -> VerdictNote:
-        return cls(
-            is_question=verdict.is_question,
-            confidence=round(verdict.confidence, 2),
-            reason=verdict.reason,
-            wait_ms=round(seconds * 1000),
-            language=verdict.language,
-        )
 
 
 class Status(ServerFrame):

@@ -9,8 +9,8 @@ from typing import Any
 from app.codes import ErrorCode
 from app.errors import ClientError
 from app.models.effects import Effect, LogBug, Send
-from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, Stage, Status, VerdictNote
-from app.models.pieces import MessageAck, Sent
+from app.models.messages import Ack, AsrChunk, ClientMessage, Details, Error, Stage
+from app.models.pieces import MessageAck, Sent, StatusPiece, VerdictPiece
 from app.models.verdicts import Verdict
 
 # The stages whose status says what will not be asked.
@@ -33,7 +33,7 @@ class Frames:
     def status(self, stage: Stage, **fields: Any) -> Send:
         if self.dropped and stage in TELLING:
             fields["dropped"], self.dropped = tuple(self.dropped), []
-        return self.send(Status(session_id=self.session_id, seq=self.seq + 1, stage=stage, **fields))
+        return self.send(StatusPiece(self.session_id, self.seq + 1, stage, **fields))
 
     def unless_bug(self, steps: Iterator[list[Effect]]) -> list[Effect]:
         """What these steps bring; of one that meets a bug, only that it did: what it began to say is not said."""
@@ -64,7 +64,7 @@ class Frames:
     def waiting(
         self, reason: str, note: str, verdict: Verdict | None, seconds: float = 0.0, **fields: str | None
     ) -> Send:
-        told = verdict and VerdictNote.of(verdict, seconds)
+        told = verdict and VerdictPiece.of(verdict, seconds)
         return self.status("waiting_for_question", reason=reason, note=note, verdict=told, **fields)
 
     def error(self, code: ErrorCode, message: str, **fields: Any) -> Send:

@@ -1,4 +1,4 @@
-"""The two frames that are sent by the thousand, written by template: each is the JSON of the model that it stands for.
+"""The frames that are sent by the thousand, written by template: each is the JSON of the model that it stands for.
 
 To make and write one costs a seventh of what its model costs.
 """
@@ -6,11 +6,12 @@ To make and write one costs a seventh of what its model costs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from json.encoder import encode_basestring as quoted
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from app.models.messages import Ack, Answer, Details, ServerMessage
+from app.models.messages import Ack, Answer, Details, ServerMessage, Stage, Status, VerdictNote
+from app.models.verdicts import Verdict
 
 # Ids of sessions are checked (`SessionId`), those of queries are the session's own: neither needs to be quoted.
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -103,5 +104,74 @@ class AnswerPiece:
         )
 
 
-Sent = ServerMessage | MessageAck | AnswerPiece
+@dataclass(slots=True)
+class VerdictPiece:
+    """The `VerdictNote` of a `Verdict`."""
+
+    is_question: bool
+    confidence: float
+    reason: str
+    wait_ms: int
+    language: str
+
+    @classmethod
+    def of(cls, verdict: Verdict, seconds: float = 0.0) -> VerdictPiece:
+        """`seconds`: how long more of it is waited for."""
+        confidence, wait_ms = round(verdict.confidence, 2), round(seconds * 1000)
+        return cls(verdict.is_question, confidence, verdict.reason, wait_ms, verdict.language)
+
+    def model(self) -> VerdictNote:
+        return VerdictNote(**asdict(self))
+
+    def to_json(self) -> str:
+        return (
+            f'{{"is_question":{"true" if self.is_question else "false"},"confidence":{self.confidence},'
+            f'"reason":{quoted(self.reason)},"wait_ms":{self.wait_ms},"language":{quoted(self.language)}}}'
+        )
+
+
+@dataclass(slots=True)
+class StatusPiece:
+    """A `Status`."""
+
+    type: ClassVar = "status"
+
+    session_id: str
+    seq: int
+    stage: Stage
+    note: str | None = None
+    reason: str | None = None
+    question: str | None = None
+    mode: Literal["instant"] | None = None
+    query_id: str | None = None
+    verdict: VerdictPiece | None = None
+    dropped: tuple[str, ...] | None = None
+    repeats: str | None = None
+
+    def model(self) -> Status:
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Status(**told | {"verdict": self.verdict and self.verdict.model()})
+
+    def to_json(self) -> str:
+        text = f'{{"type":"status","session_id":"{self.session_id}","seq":{self.seq},"stage":"{self.stage}"'
+        if self.note is not None:
+            text += f',"note":{quoted(self.note)}'
+        if self.reason is not None:
+            text += f',"reason":{quoted(self.reason)}'
+        if self.question is not None:
+            text += f',"question":{quoted(self.question)}'
+        if self.mode is not None:
+            text += f',"mode":"{self.mode}"'
+        if self.query_id is not None:
+            text += f',"query_id":{quoted(self.query_id)}'
+        if self.verdict is not None:
+            text += f',"verdict":{self.verdict.to_json()}'
+        if self.dropped is not None:
+            text += f',"dropped":[{",".join(map(quoted, self.dropped))}]'
+        if self.repeats is not None:
+            text += f',"repeats":{quoted(self.repeats)}'
+        return f"{text}}}" if text.isascii() or not _HALVES.search(text) else self.model().to_json()
+
+
+Sent = ServerMessage | MessageAck | AnswerPiece | StatusPiece
 """What a session makes."""

@@ -8,8 +8,8 @@ from functools import cache
 
 from app.models.answers import Feedback
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import CLIENT_TYPES, Error, FinalAnswer, Status, Timing
-from app.models.pieces import AnswerPiece, MessageAck, Sent
+from app.models.messages import CLIENT_TYPES, Error, FinalAnswer, Timing
+from app.models.pieces import AnswerPiece, MessageAck, Sent, StatusPiece
 from app.models.verdicts import LANGUAGES
 from app.observability.metrics import Metrics, codes
 from app.observability.observer import Observer
@@ -77,7 +77,7 @@ class SessionMetrics(Observer):
                 self._account.messages[frame.received_type].inc()
             case FinalAnswer():
                 self._count_answer(frame)
-            case Status():
+            case StatusPiece():
                 self._count_status(frame)
             case Error():
                 self._account.metrics.errors.labels(frame.code).inc()
@@ -105,7 +105,7 @@ class SessionMetrics(Observer):
         self._text_at = now
         self._characters = len(frame.content) + (0 if frame.replace else self._characters)
 
-    def _count_status(self, frame: Status) -> None:
+    def _count_status(self, frame: StatusPiece) -> None:
         if frame.verdict is not None:
             language = frame.verdict.language
             # A sender may name any.

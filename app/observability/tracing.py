@@ -14,8 +14,8 @@ from app import __version__
 from app.config import Settings
 from app.errors import StartError
 from app.models.effects import CancelQuery, StartQuery
-from app.models.messages import FinalAnswer, Status
-from app.models.pieces import AnswerPiece, Sent
+from app.models.messages import FinalAnswer
+from app.models.pieces import AnswerPiece, Sent, StatusPiece
 from app.observability.observer import Observer
 
 # Only the trace is handed on: what else a client's headers carry (baggage) is not for the backend.
@@ -87,7 +87,7 @@ class SessionTrace(Observer):
             case AnswerPiece() if not self._has_text:
                 self._has_text = True
                 self._span.add_event("first_text")
-            case Status(stage="analyzing" | "instant_query", query_id=str() as query_id):
+            case StatusPiece(stage="analyzing" | "instant_query", query_id=str() as query_id):
                 self._announce(query_id, frame)
 
     def started(self, effect: StartQuery) -> None:
@@ -102,7 +102,7 @@ class SessionTrace(Observer):
         if effect.query_id == self._query_id:
             self._end("interrupted", effect.reason)
 
-    def _announce(self, query_id: str, frame: Status) -> None:
+    def _announce(self, query_id: str, frame: StatusPiece) -> None:
         heard_at = time.time_ns() - (frame.verdict.wait_ms if frame.verdict is not None else 0) * _MILLISECOND
         if query_id != self._query_id:
             self._begin(query_id, heard_at)

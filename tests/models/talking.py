@@ -7,7 +7,8 @@ from typing import Any
 from app.models.answers import TextDelta
 from app.models.effects import Effect, Send, StartQuery
 from app.models.listening import Judge
-from app.models.messages import AsrChunk, Configure, Control, Status
+from app.models.messages import AsrChunk, Configure, Control
+from app.models.pieces import StatusPiece
 from app.models.session import SessionState
 from tests.models.judges import judge_by_signs
 from tests.service import make_settings
@@ -66,8 +67,8 @@ def asked(effects: list[Effect]) -> list[str]:
     return [effect.question.whole for effect in effects if isinstance(effect, StartQuery)]
 
 
-def statuses(effects: list[Effect]) -> list[Status]:
-    return [effect.frame for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Status)]
+def statuses(effects: list[Effect]) -> list[StatusPiece]:
+    return [effect.frame for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, StatusPiece)]
 
 
 def reasons(effects: list[Effect]) -> list[str | None]:

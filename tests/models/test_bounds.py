@@ -15,8 +15,8 @@ import pytest
 
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta, bounded_sources, bounded_usage
 from app.models.effects import Effect, Send, StartQuery
-from app.models.messages import AsrChunk, Control, FinalAnswer, Status
-from app.models.pieces import MessageAck
+from app.models.messages import AsrChunk, Control, FinalAnswer
+from app.models.pieces import MessageAck, StatusPiece
 from app.models.queries import MAX_ASKED_CHARS
 from app.models.session import SessionState
 from app.models.transcript import ending
@@ -79,7 +79,7 @@ def test_what_many_speakers_ask_at_once_has_a_bound() -> None:
     for number in range(10):
         effects = session.receive(final("x" * 3_000 + f" {number}?", speaker=str(number)), now=2)
         waiting = frames(effects)[-1]
-        assert isinstance(waiting, Status)
+        assert isinstance(waiting, StatusPiece)
         assert len(waiting.question or "") <= MAX_ASKED_CHARS
     end: list[Effect] = []
     for number in range(1, 7):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace as changed
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.answers import Source
-from app.models.messages import CLIENT_TYPES, AnswerFailure, FinalAnswer, Status, Timing
-from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, interim_ack, waiting
+from app.models.messages import CLIENT_TYPES, AnswerFailure, FinalAnswer, Stage, Status, Timing
+from app.models.pieces import INTERIM_ACK, AnswerPiece, MessageAck, StatusPiece, VerdictPiece, interim_ack, waiting
 
 # Halves of surrogate pairs among them.
 texts = st.text(alphabet=st.characters(exclude_categories=()))
@@ -46,6 +46,36 @@ def test_a_status_that_says_why_nothing_is_asked_is_written_as_its_model(
 ) -> None:
     status = Status(session_id=session_id, seq=7, stage="waiting_for_question", reason=reason, note=note)
     assert waiting(session_id, 7, reason, note) == status.to_json()
+
+
+verdicts = st.builds(
+    VerdictPiece,
+    st.booleans(),
+    st.floats(0, 1).map(lambda sure: round(sure, 2)),
+    texts,
+    st.integers(0, 10**6),
+    texts,
+)
+
+
+@given(
+    status=st.builds(
+        StatusPiece,
+        session_id=ids,
+        seq=st.integers(1, 10**9),
+        stage=st.sampled_from(get_args(Stage)),
+        note=st.none() | texts,
+        reason=st.none() | texts,
+        question=st.none() | texts,
+        mode=st.sampled_from([None, "instant"]),
+        query_id=st.none() | ids,
+        verdict=st.none() | verdicts,
+        dropped=st.none() | st.lists(texts, max_size=3).map(tuple),
+        repeats=st.none() | ids,
+    )
+)
+def test_a_status_is_written_as_its_model(status: StatusPiece) -> None:
+    assert status.to_json() == status.model().to_json()
 
 
 @given(session_id=ids, message_id=st.none() | texts)

@@ -12,8 +12,8 @@ from app.errors import RagError, RagTimeout, RagUnavailable
 from app.models.answers import AnswerEnd, AnswerEvent, ConversationNamed, Progress, TextDelta, TextReplaced
 from app.models.effects import CancelQuery, Close, Effect, Send, StartQuery
 from app.models.listening import Judge
-from app.models.messages import AsrChunk, Configure, Control, FinalAnswer, Status, parse
-from app.models.pieces import AnswerPiece, MessageAck
+from app.models.messages import AsrChunk, Configure, Control, FinalAnswer, parse
+from app.models.pieces import AnswerPiece, MessageAck, StatusPiece
 from app.models.session import SessionState
 from app.models.transcript import REMEMBERED_IDS
 from tests.models.judges import judge_by_signs, judge_by_words
@@ -35,7 +35,9 @@ def asked(effects: list[Effect]) -> list[str]:
 
 
 def reasons(effects: list[Effect]) -> list[str | None]:
-    return [effect.frame.reason for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, Status)]
+    return [
+        effect.frame.reason for effect in effects if isinstance(effect, Send) and isinstance(effect.frame, StatusPiece)
+    ]
 
 
 def test_a_question_becomes_effects_in_the_order_of_the_protocol() -> None:

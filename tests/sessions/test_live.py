@@ -133,7 +133,6 @@ async def forgetful(start: Serve) -> Any:
         ("raise?", "RAG_FAILED"),
         ("fail?", "RAG_UNAVAILABLE"),
         ("forget?", "RAG_BROKEN_STREAM"),
-        ("usage?", "RAG_FAILED"),
         ("vanish?", "RAG_FAILED"),
     ],
 )
@@ -146,8 +145,18 @@ async def test_a_provider_that_breaks_ends_its_answer_and_nothing_else(
         assert frames[-2]["incomplete"] is True
         assert "secret" not in str(frames)
         assert text_of(await client.ask("well?")) == "Text."
-    if question in {"raise?", "usage?"}:
+    if question == "raise?":
         assert any(record.exc_info for record in caplog.records)
+
+
+async def test_a_usage_that_cannot_be_told_is_left_out_with_a_word_in_the_log(
+    rag: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rag.connect() as client:
+        frames = await client.ask("usage?")
+    assert frames[-2]["usage"] is None
+    assert "error" not in frames[-2]
+    assert "the usage of an answer is left out" in caplog.text
 
 
 @pytest.mark.parametrize("call", ["attended", "sent", "started", "cancelled"])
