@@ -1,7 +1,8 @@
-"""How fast answers get through: `python -m tests.benchmarks.relay [--seconds 2] [--only 200 1000 tokens]`.
+"""How fast answers get through: `python -m tests.benchmarks.relay [--seconds 2] [--only 200 half 1000 tokens memory]`.
 
 The service and a minimal relay get their load in turn, on one CPU, in short bursts on connections that stay: tokens
-beside one over httpx as it comes, questions beside one over the transport of the service.
+beside one over httpx as it comes, questions beside one over the transport of the service. `half` asks half as often:
+where the CPU is full, a first text waits for whatever came before it, and its lag says nothing else.
 
 The upstream stamps every text with the monotonic clock, which all processes of one machine share.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
+from tests.benchmarks.chunks import IDLE_SESSIONS, kib_per_session
 from tests.benchmarks.client import Client, close, connect, encode
 from tests.benchmarks.processes import Process, running, service_over, share_one_cpu
 from tests.benchmarks.report import figures, heading, ratio
@@ -30,6 +32,7 @@ CONTENT = b'"content":"'
 # How long it takes at least until everything runs, and how long the last answers may take, in seconds.
 SETTLE_SECONDS = 0.5
 LAST_SECONDS = 20.0
+ASKING_AT_ONCE = 50
 
 
 @dataclass(slots=True)
@@ -205,6 +208,50 @@ def questions(sessions: int, first_token_ms: int, seconds: float, times: int) ->
             ratio("ratio", ours, theirs, wanted=wanted)
 
 
+async def kib_per_asked(process: Process) -> float:
+    """Resident memory of a session whose one question is answered."""
+    counts = Counts()
+
+    async def ask_once(clients: Sequence[Client]) -> None:
+        for first in range(0, len(clients), ASKING_AT_ONCE):
+            askers = [Asker(client, counts) for client in clients[first : first + ASKING_AT_ONCE]]
+            for asker in askers:
+                asker.is_ending = True
+                asker.ask()
+            async with asyncio.timeout(LAST_SECONDS):
+                for asker in askers:
+                    await asker.over.wait()
+
+    warm = await connect(process.port, ASKING_AT_ONCE)
+    await ask_once(warm)
+    before = process.resident_kib()
+    clients = await connect(process.port, IDLE_SESSIONS)
+    await ask_once(clients)
+    await asyncio.sleep(1)
+    after = process.resident_kib()
+    await close([*warm, *clients])
+    return (after - before) / IDLE_SESSIONS
+
+
+def memory(times: int) -> None:
+    heading(f"{IDLE_SESSIONS} sessions that have asked once")
+    ours: list[float] = []
+    theirs: list[float] = []
+    with running(*stand_in(1, 0, 5)) as dify:
+        for _ in range(times):
+            # A new process each time: memory given back is used again and would not show.
+            with running("app", env=service_over(dify)) as app, asyncio.Runner(loop_factory=fast_loop()) as runner:
+                ours.append(runner.run(kib_per_asked(app)))
+            with (
+                running("tests.benchmarks.peers", "endpoint") as bare,
+                asyncio.Runner(loop_factory=fast_loop()) as runner,
+            ):
+                theirs.append(runner.run(kib_per_session(bare)))
+    figures("memory per session, service", ours, "KiB")
+    figures("memory per connection, bare endpoint", theirs, "KiB")
+    ratio("ratio", ours, theirs, wanted=2.2)
+
+
 def tokens(seconds: float, times: int) -> None:
     heading("50 sessions, one token each 20 ms, one frame a token")
     with (
@@ -227,18 +274,25 @@ def tokens(seconds: float, times: int) -> None:
         figures(f"frames per token, {name}", [done.counts.frames / done.counts.tokens for done in runs], "")
 
 
+PARTS = ("200", "half", "1000", "tokens", "memory")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.relay", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2, help="of load in each repetition (default: 2)")
     parser.add_argument("--times", type=int, default=12, help="repetitions (default: 12)")
-    parser.add_argument("--only", nargs="+", choices=("200", "1000", "tokens"), default=("200", "1000", "tokens"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
     if "200" in chosen.only:
         questions(200, 400, chosen.seconds, chosen.times)
+    if "half" in chosen.only:
+        questions(200, 800, chosen.seconds, chosen.times)
     if "1000" in chosen.only:
         questions(1000, 2000, chosen.seconds, chosen.times)
     if "tokens" in chosen.only:
         tokens(chosen.seconds, chosen.times)
+    if "memory" in chosen.only:
+        memory(min(chosen.times, 3))
 
 
 if __name__ == "__main__":
