@@ -20,6 +20,7 @@ from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHA
 from app.services.question_detector.table import Table
 
 GOLD = Path(__file__).parent / "gold"
+ANSWERS = Path(__file__).parent / "answers"
 # Gold sentences that are judged wrong, by language. Rows may leave this list, none may enter it.
 KNOWN_MISSES: dict[str, set[str]] = {}
 
@@ -62,6 +63,13 @@ def test_every_language_is_guessed_from_its_gold_sentences() -> None:
         text for language, _label, family, text in gold_rows() if family != "mixed" and judge(text).language != language
     ]
     assert wrong == []
+
+
+def test_questions_that_the_embedded_provider_is_measured_with_are_heard_as_such() -> None:
+    sets = [path for path in ANSWERS.glob("*.tsv") if not path.name.endswith(".talk.tsv")]
+    asked = [line.partition("\t")[0] for path in sets for line in path.read_text("utf-8").splitlines()]
+    assert len(asked) > 100
+    assert [text for text in asked if not judge(text).is_question] == []
 
 
 def tables() -> dict[str, Table]:

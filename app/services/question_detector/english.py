@@ -46,6 +46,16 @@ _NEGATED: Final = (
 _TAG_PRONOUNS: Final = ("i", "you", "he", "she", "it", "we", "they", "there", "that", "this", "those", "one")
 _TAG_PRONOUN: Final = f"(?:{'|'.join(_TAG_PRONOUNS)})"
 _SHORT: Final = "short answer"
+# "On which shelf are the pads" asks, "in which the pads are" goes on. One shelf never stands without "the", "my" and
+# the like, so what follows "on which shelf is" may be anything; behind other words it has to be a subject.
+_ON_WHICH: Final = (
+    r"(?:in|at|on|by|for|from|with|to|about|until|since|under|through|into|during|within|after|before) which"
+)
+_ONE: Final = (
+    r"(?:room|floor|building|shelf|drawer|box|cabinet|aisle|page|chapter|section|folder|file|table|hall|office"
+    r"|school|hotel|store|shop|city|town|country|street|gate|platform|station|stop|exit|line|day|date|month|year|week"
+    r"|hour|version|language|order|format|name|address|account|number|department|team)"
+)
 _PLAIN: Final = (
     r"^(?:(?:(?:what|where|when|why|how|who)(?: (?!is |are |was |were )[a-z]+){0,3}? )?(?:do"
     r"|does|did|have|are|can|could|would|will|is|isn't|don't|should|was|were) (?:you|they|it"
@@ -53,6 +63,7 @@ _PLAIN: Final = (
     r"^(?:(?:what|where|who|how|when) (?:is|are|was|were) (?:the|your|his|her|their|that|this|it"
     r"|he|she|they|you)\b(?!.* (?:is|was|are) ))",
     r"^(?:(?:what|how) about )",
+    rf"^{_ON_WHICH} ",
 )
 
 # What follows the subject of "have the invoices ...": without it, "have the soup" is an advice.
@@ -372,6 +383,8 @@ TABLE: Final = _English(
             (
                 r"(?:what (?:if|about|else|for|then|exactly)|how (?:about|come|else|so|exactly|to)|why"
                 r" (?:not|so|else|bother))\b",
+                rf"{_ON_WHICH} (?!{_SUBJECT} |as |at |in |of |if |when )(?:[a-z]+ ){{1,3}}?{_AUX} {_SUBJECT}\b",
+                rf"{_ON_WHICH} (?:[a-z]+ )?{_ONE} {_AUX} [a-z]",
                 r"(?:in|at|on|by|for|with|from|to|of|about|until|since|under|through) (?:what|whose|whom|how"
                 r" (?:much|many|long|far|often))\b",
                 r"(?:why|when|where|who|whose|which one|which ones|how many|how much|how long|how often|how"

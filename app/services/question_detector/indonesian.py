@@ -109,6 +109,7 @@ TABLE: Final = Table(
                 r"(?:untuk |dengan |dari |pada |sampai |sejak |di |ke |buat )?(?:apa|siapa|berapa|kapan|jam"
                 r" berapa|hari apa|jam)(?<! jam)(?! (?:lagi|adanya)$)",
                 r"(?:di|ke|dari|yang) ?mana",
+                r"(?:di|ke|dari|pada|untuk|dengan|lewat|sampai) \S+ mana(?! (?:pun|saja)\b)",
                 r"(?:kenapa|mengapa|bagaimana|gimana|ngapain)",
             ),
         ),
