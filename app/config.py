@@ -42,7 +42,15 @@ def _check_key(key: SecretStr) -> SecretStr:
 
 
 # What is copied from a page of an API, of Dify's or an OpenAI-compatible one.
-_ENDPOINTS = ("/chat-messages", "/completion-messages", "/workflows/run", "/completions", "/responses")
+_ENDPOINTS = (
+    "/chat-messages",
+    "/completion-messages",
+    "/workflows/run",
+    "/completions",
+    "/responses",
+    "/embeddings",
+    "/models",
+)
 
 
 def check_url(url: AnyHttpUrl) -> AnyHttpUrl:

@@ -139,6 +139,8 @@ def test_a_base_url_with_credentials_is_refused_and_not_shown(
         "/chat/completions",
         "/completions",
         "/responses/",
+        "/embeddings",
+        "/models",
     ],
 )
 def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(

@@ -66,8 +66,8 @@ def _cut_out(data: Data) -> Generator[AnswerEvent, None, tuple[Data, LongText | 
     return (text.rest, text) if text.is_whole else (data, None)
 
 
-def _read_event(data: Data) -> dict[str, Any] | None:
-    """Read an event, a large one only as far as it is looked at.
+def _read_event(data: Data, name: str) -> dict[str, Any] | None:
+    """Read an event, which `name` may name outside, a large one only as far as it is looked at.
 
     Raises `RagBrokenStream` if text of the answer may be lost.
     """
@@ -77,9 +77,10 @@ def _read_event(data: Data) -> dict[str, Any] | None:
             return None  # no object, whatever its size
         # Where a relay has sorted the keys, the "data" of a step comes before its kind.
         is_step = head is not None and "data" in head and b'"answer"' not in data
-        if head is None or head.get("event") in TEXT_KINDS or ("event" not in head and not is_step):
+        is_named = head is not None and ("event" in head or name)
+        if head is None or (head.get("event") or name) in TEXT_KINDS or not (is_named or is_step):
             raise RagBrokenStream("an event with text is too large")
-        kind = text_in(head, "event")[:MAX_CODE_CHARS]
+        kind = (text_in(head, "event") or name)[:MAX_CODE_CHARS]
         logger.warning("only the head is read of an event %s with more than %d bytes", kind, MAX_WHOLE_BYTES)
         return head
     if len(data) > PIECE_BYTES and (head := read_head(data)) is not None and head.get("event") not in READ_WHOLE:
@@ -119,9 +120,10 @@ class DifyAnswer(Answer):
         texts: Iterable[str] | None = None
         if len(data) > PIECE_BYTES:
             data, texts = yield from _cut_out(data)
-        event = _read_event(data)
+        outside = name.decode(errors="replace") if name else ""
+        event = _read_event(data, outside)
         # What calls itself something else inside is that; some relays name it outside alone.
-        kind = (event or {}).get("event") or name.decode(errors="replace")
+        kind = (event or {}).get("event") or outside
         if kind == "ping":
             return  # some proxies give it data
         if event is None and kind == "error":

@@ -901,6 +901,15 @@ def test_so_it_is_where_a_relay_sorts_the_keys() -> None:
     assert (heard.text, heard.error) == ("Hi", None)
 
 
+@pytest.mark.parametrize(("name", "breaks"), [("node_finished", False), ("message", True), ("", True)])
+def test_so_it_is_where_a_relay_names_it_outside_alone(name: str, breaks: bool) -> None:
+    large = f'event: {name}\ndata: {{"text":"{LARGE}"}}\n\n'.encode()
+    heard = hear_large(message("Hi"), large, message(" there"), message_end())
+
+    assert (type(heard.error) is RagBrokenStream) == breaks
+    assert heard.text == ("Hi" if breaks else "Hi there")
+
+
 @pytest.mark.no_cover  # megabytes by the same lines
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [*dify_events.TEXT_KINDS, None])
