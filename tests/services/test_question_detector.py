@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from app.models.verdicts import ASKING, LANGUAGES, REASONS
 from app.services.question_detector import judge
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
+from app.services.question_detector.reference import is_small
 from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _split_at_marks, split
 from app.services.question_detector.table import Table
 
@@ -561,6 +562,15 @@ def test_a_short_form_ends_no_sentence_however_long_the_text(text: str) -> None:
     talk = "we went along the river. " * 30
     assert judge(talk + text).question == text.strip()
     assert judge(text + talk).question.startswith(text.strip())
+
+
+@given(st.lists(st.sampled_from(["你", "a", "_", "!", " ", "  ", "\u3000", "1", "'", "²"]), max_size=30).map("".join))
+def test_small_is_what_has_few_words_or_characters(text: str) -> None:
+    words = sum(any(map(str.isalnum, word)) for word in text.split())
+    assert [is_small(text, "en"), is_small(text, "en", by_mark=True)] == [words <= 2, words <= 4]
+    assert [is_small(text, "ko"), is_small(text, "ko", by_mark=True)] == [words <= 1, words <= 2]
+    letters = sum(map(str.isalnum, text))
+    assert [is_small(text, "zh"), is_small(text, "zh", by_mark=True)] == [letters <= 3, letters <= 6]
 
 
 HOSTILE = [

@@ -198,6 +198,9 @@ _OWN_REQUEST: Final = {
 # A question of so few words, or characters where there are no spaces, is not asked by itself beside another one.
 _FEW: Final = 2
 _FEW_UNSPACED: Final = 3
+_UNSPACED: Final = frozenset({"zh", "ja"})
+# A word, or what of it stands behind its marks.
+_SAID: Final = re.compile(r"[^\W_]\S*")
 # Languages that ask in two words: "где вокзал".
 _SHORT: Final = frozenset({"ru", "tr", "ar", "id", "ko"})
 # So many joints of a sentence are looked at.
@@ -241,11 +244,9 @@ def leans_on(question: str, language: str, *, is_request: bool = False) -> bool:
 
 def is_small(question: str, language: str, *, by_mark: bool = False) -> bool:
     """Whether it is too short to be asked beside another one: "hello?"; by its mark alone, twice as long."""
-    times = 2 if by_mark else 1
-    if language in {"zh", "ja"}:
-        return sum(map(str.isalnum, question)) <= times * _FEW_UNSPACED
-    words = sum(any(map(str.isalnum, word)) for word in question.split())
-    return words <= times * (1 if language in _SHORT else _FEW)
+    few = (2 if by_mark else 1) * (_FEW_UNSPACED if language in _UNSPACED else 1 if language in _SHORT else _FEW)
+    words = filter(str.isalnum, question) if language in _UNSPACED else _SAID.finditer(question)
+    return sum(1 for _ in islice(words, few + 1)) <= few
 
 
 def joints(text: str, language: str) -> list[tuple[int, int]]:
