@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -111,6 +112,23 @@ def test_rules_are_known_by_their_names(language: str, table: Table) -> None:
     told = {judge(row[3], language).rule for row in gold_rows() if row[0] == language and row[2] != "mixed"}
     assert told - {"statement", "question mark", "quoted"} <= set(names)
     assert "" not in told
+
+
+BORDERS = {"front": r"(?:{})(?= |$)", "anywhere": r"(?:^|(?<= ))(?:{})(?= |$)", "end": r"(?:^|(?<= ))(?:{})$"}
+BORDERS["opening"] = BORDERS["front"]
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize(("language", "table"), tables().items(), ids=tables())
+def test_whole_words_are_found_behind_a_space_as_at_any_border(language: str, table: Table) -> None:
+    bodies = [sentence.body for row in gold_rows() if row[0] == language for sentence in split(row[3])]
+    wholes = [table.prepare(body) for body in bodies]
+    for rule in [rule for rule in table.rules if rule.place in BORDERS]:
+        pattern = re.compile(BORDERS[rule.place].format("|".join(rule.alternatives)))
+        plainly = pattern.match if rule.place in {"front", "opening"} else pattern.search
+        find = rule.finder()
+        for whole in wholes:
+            assert (find(f" {whole}") is None) == (plainly(whole) is None), (rule.name, whole)
 
 
 def test_the_gold_holds_enough_sentences() -> None:

@@ -134,7 +134,7 @@ TABLE: Final = Table(
             (
                 r".+ (?:quoi|où|comment|combien(?: de \w+)?|pourquoi|quand|qui|lequel|laquelle|quel \w+|quelle"
                 r" \w+|(?:fais|fait|faites|faire|font|cherche|veux|dis|veut|doit faire) (?:quoi|comment)(?:"
-                r" (?:\w+ ?){1,4})?|(?:vas|va|êtes|es|est|allez|trouve|habites?|habitez|sont) où(?:"
+                r" \w++(?: \w++){0,3})?|(?:vas|va|êtes|es|est|allez|trouve|habites?|habitez|sont) où(?:"
                 r" \w+){0,3})$(?<!n'importe quoi)(?<!n'importe qui)(?<!n'importe où)(?<!n'importe"
                 r" comment)(?<!n'importe quand)(?<!sais pas quoi)(?<!sais pas où)(?<!sais pas comment)(?<!sais"
                 r" pas pourquoi)(?<!sais pas qui)(?<!sais pas quand)(?<!ou quoi)(?<!de quoi)(?<!voilà"

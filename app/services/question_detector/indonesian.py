@@ -41,11 +41,11 @@ TABLE: Final = Table(
             0.88,
             "front",
             (
-                rf"(?:tolong |coba |mohon |silakan )?{_TELL}(?: \S+){{1,8}}",
+                rf"(?:tolong |coba |mohon |silakan )?{_TELL}(?: \S++){{1,8}}",
                 rf"(?:(?:kamu|anda|kalian) )?(?:bisa|bisakah|boleh|dapatkah|dapat)(?: \S+)? (?:tolong )?{_TELL}\S*",
                 r"(?:saya|aku|kami|gue) (?:ingin|mau|pengen|hendak) (?:tahu|tau|bertanya|tanya|nanya"
                 r"|menanyakan|mengetahui)",
-                r"(?:mau (?:tanya|nanya)|saya penasaran|penasaran|ada pertanyaan)(?: \S+){1,8}",
+                r"(?:mau (?:tanya|nanya)|saya penasaran|penasaran|ada pertanyaan)(?: \S++){1,8}",
                 r"(?:beri|kasih|berikan) (?:saya |aku |kami )?(?:informasi|info|contoh|daftar|penjelasan|saran)",
             ),
         ),
@@ -85,8 +85,8 @@ TABLE: Final = Table(
             0.7,
             "front",
             (
-                r"apa yang (?:saya|dia|mereka|kami|aku) \S+ \S+(?: \S+){0,8}",
-                r"apa yang (?:kamu|anda) \S+ itu \S+(?: \S+){0,8}",
+                r"apa yang (?:saya|dia|mereka|kami|aku) \S+ \S+(?: \S++){0,8}",
+                r"apa yang (?:kamu|anda) \S+ itu \S+(?: \S++){0,8}",
             ),
             (r"apa yang (?:saya|kami|aku) (?:harus|perlu|bisa) .*",),
         ),
@@ -107,7 +107,7 @@ TABLE: Final = Table(
             "front",
             (
                 r"(?:untuk |dengan |dari |pada |sampai |sejak |di |ke |buat )?(?:apa|siapa|berapa|kapan|jam"
-                r" berapa|hari apa|jam)(?<! jam)(?! (?:lagi|adanya)$)",
+                r" berapa|hari apa|jam)(?<!\S jam)(?! (?:lagi|adanya)$)",
                 r"(?:di|ke|dari|yang) ?mana",
                 r"(?:di|ke|dari|pada|untuk|dengan|lewat|sampai) \S+ mana(?! (?:pun|saja)\b)",
                 r"(?:kenapa|mengapa|bagaimana|gimana|ngapain)",
@@ -120,9 +120,9 @@ TABLE: Final = Table(
             "end",
             (
                 rf"(?<=\S ){_WH}(?: (?:ya|sih|itu|ini|saja|dong|tadi|sekarang|kak|pak|bu))*",
-                r"\S+ apa yang (?:\S+ ?){1,8}",
+                r"\S+ apa yang \S++(?: \S++){0,7}",
                 r"(?:jam berapa|hari apa|berapa \S+|warna apa|apa saja|di ?mana|ke ?mana|naik"
-                r" apa)(?: \S+){1,3}",
+                r" apa)(?: \S++){1,3}",
             ),
             (),
         ),
@@ -132,12 +132,12 @@ TABLE: Final = Table(
             0.75,
             "front",
             (
-                r"(?:bisa|boleh|apa|ada|perlu|harus)(?: (?:saya|kami|kita|aku|kamu|anda))? (?:\S+ ){0,8}(?:sini"
+                r"(?:bisa|boleh|apa|ada|perlu|harus)(?: (?:saya|kami|kita|aku|kamu|anda))? (?:\S++ ){0,8}(?:sini"
                 r"|hari ini|besok|kartu|saya|kami|kita|tempat|diskon|parkir|wifi|kamar|tiket|menu|bayar"
-                r"|pesan|lewat|online)\S*(?: \S+){0,3}$",
+                r"|pesan|lewat|online)\S*(?: \S++){0,3}$",
                 r"bisa (?:ulangi|bantu|sebutkan|antar|kirim) \S+",
                 r"(?:kamu|anda|kalian) (?:bisa|punya|tahu|tau|mau|suka|pernah|sudah|kenal|ingat|menjual"
-                r"|menerima|jual|terima|kirim|melayani|buka)(?: \S+){1,6}$",
+                r"|menerima|jual|terima|kirim|melayani|buka)(?: \S++){1,6}$",
             ),
             (r"(?:kamu|anda) (?:bisa|mau) (?:saja|coba|lihat)", r"ada (?:banyak|orang|yang) .*", r"harus .*"),
         ),
@@ -148,7 +148,7 @@ TABLE: Final = Table(
             "end",
             (
                 r"(?<=\S )(?:nggak|enggak|gak|ga)(?: (?:ya|sih|kak|pak|bu))?",
-                rf"(?:ada|bisa|boleh|sudah|udah|mau|jadi|perlu|tahu|tau|punya|cukup|buka|masih)(?: \S+){{0,8}}"
+                rf"(?:ada|bisa|boleh|sudah|udah|mau|jadi|perlu|tahu|tau|punya|cukup|buka|masih)(?: \S++){{0,8}}"
                 rf" (?:atau )?{_NOT}",
                 r"\S+ \S+ (?:kan|bukan|betul tidak|benar tidak|ya kan|benar kan|betul kan|iya kan|atau belum"
                 r"|atau tidak)",
@@ -160,7 +160,7 @@ TABLE: Final = Table(
             "declarative",
             0.6,
             "opening",
-            (r"(?:kalau|bagaimana kalau|terus kalau|lalu kalau)(?: \S+){1,4}$",),
+            (r"(?:kalau|bagaimana kalau|terus kalau|lalu kalau)(?: \S++){1,4}$",),
             (r"kalau .* (?:saya|kami|kita|dia|aku) \S+",),
         ),
     ),

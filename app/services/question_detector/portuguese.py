@@ -86,10 +86,10 @@ TABLE: Final = Table(
             (
                 r"quando (?:eu|ele|ela|nós|a gente|eles|elas|era|cheguei|fui|for|puder)",
                 r"como \S+(?:ado|ido)s?",
-                r"quando (?:\S+ ){1,8}(?:eu|ele|ela|nós|a gente) \S+",
+                r"quando (?:\S++ ){1,8}(?:eu|ele|ela|nós|a gente) \S+",
                 r"como (?:eu|ele|ela|nós|a gente|sempre|já|você sabe|disse|se diz|se fosse)(?! \S+ (?:isso|faço))",
                 r"(?:o )?que (?:eu|ele|ela|nós|eles) (?:quero|queria|disse|fiz|fez|acho|sei|gosto|preciso|falei)",
-                r"como (?:combinamos|falamos|dissemos|decidimos|vimos)(?: \S+){0,8}$",
+                r"como (?:combinamos|falamos|dissemos|decidimos|vimos)(?: \S++){0,8}$",
                 r"quem (?:quiser|puder|for|vier|souber|chegar|estiver|tiver)",
                 r"onde (?:eu|ele|ela|nós) (?:moro|nasci|trabalho|moramos|nasceu)",
             ),
@@ -137,7 +137,7 @@ TABLE: Final = Table(
                 r"|acham|gosta|gostam|vai|vão|vem|precisa|prefere|está|estão|já|trabalha|mora|lembra|aceita"
                 r"|aceitam|faz|fazem|é|são|poderia|consegue"
                 r"|vende|vendem|concorda|fala)(?! (?:razão|que|muito))",
-                r"vocês \S+(?<!ar)(?<!er)(?<!ir)(?:am|em)(?: \S+){0,4}$",
+                r"vocês \S+(?<!ar)(?<!er)(?<!ir)(?:am|em)(?: \S++){0,4}$",
                 r"(?:você )?(?:sabe (?:me|onde|se|como|qual|quem|quando|quanto|o que)|(?<=você )(?:me|nos) \S+a) \S+",
                 r"(?:pode|podes|poderia|podem|posso|podemos|devo|precisa|dá pra|dá para|consigo)(?!"
                 r" (?:ser que|deixar|ficar tranquil\S|crer|apostar))",
@@ -170,7 +170,8 @@ TABLE: Final = Table(
             (
                 r"\S+ (?:o quê|(?:por|para|pra|de) quê|onde|quando|quanto|quem|qual|como)",
                 r"(?:é|são|foi|fica|vai ser) (?:em|de|por|com|para) que \S+",
-                r"(?:custa|é|fica|são|vai|mora|quer|foi) (?:quanto|onde|quando|o que|qual|quem|que horas)(?: \S+){0,2}",
+                r"(?:custa|é|fica|são|vai|mora|quer|foi) (?:quanto|onde|quando|o que|qual|quem|que horas)"
+                r"(?: \S++){0,2}",
             ),
             (r"de vez em quando", r"(?:é|foi) (?:o que|onde|quando|quem|como) (?:eu|ele|ela|nós|eles|a gente)"),
         ),
@@ -179,7 +180,7 @@ TABLE: Final = Table(
             "declarative",
             0.6,
             "opening",
-            (r"e (?:o|a|os|as|no|na|para|pra|com|se|em|aos|à)(?: \S+){1,4}$",),
+            (r"e (?:o|a|os|as|no|na|para|pra|com|se|em|aos|à)(?: \S++){1,4}$",),
             (),
         ),
     ),

@@ -66,7 +66,7 @@ TABLE: Final = Table(
             0.8,
             "end",
             (
-                rf"(?:{_MI}|{_WH}(?: \S+){{0,5}}) (?:bilmiyorum|bilmem|bilemem|emin değilim|hatırlamıyorum"
+                rf"(?:{_MI}|{_WH}(?: \S++){{0,5}}) (?:bilmiyorum|bilmem|bilemem|emin değilim|hatırlamıyorum"
                 rf"|unuttum|biliyorum|anladım|anlamadım|söyledi|sordu|bilmiyoruz|anlattı|belli değil|önemli"
                 rf" değil|fark etmez)",
             ),
@@ -80,7 +80,7 @@ TABLE: Final = Table(
             (
                 r"(\S+) m[ıiuü] \1",
                 r"\S+ m[ıiuü] diye \S+(?:d[ıiuü]|m)",
-                r"\S+ m[ıiuü] (?:\S+ ){1,8}(?:gider|çıkar|olur|kaçar)(?:[ıi]z|d[ıi]k)?$",
+                r"\S+ m[ıiuü] (?:\S++ ){1,8}(?:gider|çıkar|olur|kaçar)(?:[ıi]z|d[ıi]k)?$",
             ),
         ),
         Rule(
@@ -105,8 +105,8 @@ TABLE: Final = Table(
                 r"(?:nasıl olsa|her ne|ne varsa|ne olursa|kim olursa|nerede olursa|hangisi olursa|kaç kere"
                 r" \S+|ne yaparsa\S*|nedense|neyse|bir kaç|ne zaman \S+(?:sa|se)m?|ne \S+s[ae][nkm]? (?:de|da))",
                 r"ne \S+ ne (?:de )?\S+",
-                rf"{_WH} (?:\S+ ){{0,3}}?\S+(?:d[ıiuü]ğ[ıiuü]\S*|t[ıiuü]ğ[ıiuü]\S*|acağ[ıi]\S*"
-                rf"|eceğ[ıi]\S*)(?: \S+){{0,3}} \S+",
+                rf"{_WH} (?:\S++ ){{0,3}}?\S+(?:d[ıiuü]ğ[ıiuü]\S*|t[ıiuü]ğ[ıiuü]\S*|acağ[ıi]\S*"
+                rf"|eceğ[ıi]\S*)(?: \S++){{0,3}} \S+",
             ),
         ),
         Rule("question word", "wh_word", 0.88, "anywhere", (_WH,)),
@@ -124,8 +124,8 @@ TABLE: Final = Table(
             0.6,
             "end",
             (
-                r"(?:peki|ya) (?:\S+ ){0,3}?(?:\S*(?:da|de|ta|te|için|olursa|sonra|ise|yarın|bugün|kışın|yazın))",
-                r"ya (?:\S+ ){0,2}\S+(?:sa|se)",
+                r"(?:peki|ya) (?:\S++ ){0,3}?(?:\S*(?:da|de|ta|te|için|olursa|sonra|ise|yarın|bugün|kışın|yazın))",
+                r"ya (?:\S++ ){0,2}\S+(?:sa|se)",
             ),
         ),
     ),

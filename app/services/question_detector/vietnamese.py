@@ -45,10 +45,10 @@ TABLE: Final = Table(
             (
                 rf"(?:xin |hãy |làm ơn |bạn |vui lòng |(?:bạn |anh |chị )?có thể )*(?:cho {_ME} (?:biết|hỏi"
                 rf"|xem)|nói cho {_ME}|chỉ cho {_ME}|kể cho {_ME}|giải thích|so sánh|giới thiệu|gợi ý|tư vấn"
-                rf"|mô tả|tóm tắt|định nghĩa|liệt kê|dịch)(?: \S+){{1,8}}",
+                rf"|mô tả|tóm tắt|định nghĩa|liệt kê|dịch)(?: \S++){{1,8}}",
                 rf"(?:giúp|giùm) {_ME} (?:tìm|hiểu|kiểm tra|chọn|xem|tra)",
                 rf"{_ME} (?:muốn|cần|đang muốn|thắc mắc|tò mò)(?: được)? ?(?:biết|hỏi|tìm hiểu|không"
-                rf" biết)?(?: \S+){{0,8}} (?:biết|hỏi|tìm hiểu|thắc mắc|vì sao|tại sao|thế nào)",
+                rf" biết)?(?: \S++){{0,8}} (?:biết|hỏi|tìm hiểu|thắc mắc|vì sao|tại sao|thế nào)",
                 rf"{_ME} có (?:một )?(?:câu hỏi|thắc mắc)",
             ),
             (),
@@ -60,17 +60,17 @@ TABLE: Final = Table(
             "anywhere",
             (
                 r"(?:gì|ai|đâu|nào|bao giờ|sao|mấy) cũng",
-                r"(?:không|chẳng|chả|chưa) (?:có )?(?:gì|ai|đâu|sao|nơi nào|bao giờ)(?: \S+){0,8}",
+                r"(?:không|chẳng|chả|chưa) (?:có )?(?:gì|ai|đâu|sao|nơi nào|bao giờ)(?: \S++){0,8}",
                 r"(?:gì|ai|nơi|đâu|nào|lúc nào|hôm nào) (?:đó|đấy|ấy)",
-                r"(?:bất cứ|bất kỳ|bất kể|dù|cho dù|dẫu)(?: \S+){0,8}",
-                r"(?:không|chưa|chẳng|tôi|mình|đã|nó) (?:biết|nhớ|rõ|hiểu|chắc|quên)(?: \S+){0,8}? (?:gì|ai|nào"
+                r"(?:bất cứ|bất kỳ|bất kể|dù|cho dù|dẫu)(?: \S++){0,8}",
+                r"(?:không|chưa|chẳng|tôi|mình|đã|nó) (?:biết|nhớ|rõ|hiểu|chắc|quên)(?: \S++){0,8}? (?:gì|ai|nào"
                 r"|đâu|bao giờ|bao nhiêu|tại sao|vì sao|thế nào|sao|không|mấy)",
                 r"mấy (?:hôm|bữa|ngày|năm|tháng) (?:nay|trước|sau|qua)",
-                r"(?:khi|lúc|hễ) nào (?:\S+ ){1,8}thì(?: \S+){0,8}",
-                r"đâu có(?: \S+){0,8}",
-                r"ai (?:\S+ ){1,8}thì(?: \S+){0,8}",
-                r"ai (?:\S+ ){1,4}cũng(?: \S+){0,8}",
-                r"(?:anh ấy|cô ấy|ông ấy|bà ấy|nó|họ) hỏi(?: \S+){1,8}",
+                r"(?:khi|lúc|hễ) nào (?:\S++ ){1,8}thì(?: \S++){0,8}",
+                r"đâu có(?: \S++){0,8}",
+                r"ai (?:\S++ ){1,8}thì(?: \S++){0,8}",
+                r"ai (?:\S++ ){1,4}cũng(?: \S++){0,8}",
+                r"(?:anh ấy|cô ấy|ông ấy|bà ấy|nó|họ) hỏi(?: \S++){1,8}",
                 r"hèn gì|hóa ra|thảo nào",
             ),
             (),
@@ -89,14 +89,14 @@ TABLE: Final = Table(
             "end",
             (
                 rf"(?:có|được|phải|đúng|cần|nên|muốn|thể|ổn|tốt|đủ|xa|gần|đắt|khó|còn|thích|là|đau"
-                rf"|ngon|kịp|sao|hay)(?: \S+){{0,8}} không{_END}",
+                rf"|ngon|kịp|sao|hay)(?: \S++){{0,8}} không{_END}",
                 rf"(?:được|phải|đúng|thế) (?:không|chứ|chưa){_END}",
                 rf"(?<=\S )(?:rồi|đã|xong|đến|xem|ăn|về|tới|gặp|làm|đi|\S+) chưa{_END}",
                 rf"(?<=\S )(?:à|hả|nhỉ|ư|chăng|sao){_END}",
             ),
             (r"(?:thì|là|nói|chứ|bảo|rằng|trả lời|cũng) (?:không|chưa)$",),
         ),
-        Rule("có phải", "particle", 0.85, "front", (r"(?:có phải|phải chăng|liệu|chẳng lẽ|lẽ nào)(?: \S+){1,8}",)),
+        Rule("có phải", "particle", 0.85, "front", (r"(?:có phải|phải chăng|liệu|chẳng lẽ|lẽ nào)(?: \S++){1,8}",)),
         Rule(
             "question word in front",
             "wh_front",
@@ -117,8 +117,8 @@ TABLE: Final = Table(
             (
                 rf"(?<=\S )(?:gì|nào|ai|đâu|bao giờ|bao nhiêu|bao lâu|bao xa|mấy|thế nào|như thế nào|ra sao"
                 rf"|khi nào|mấy giờ|tại sao|vì sao){_END}",
-                r"(?<=\S )(?:bao nhiêu|mấy|bao lâu|ở đâu|ai|gì|nào|khi nào|bao giờ|thế nào)(?: \S+){1,3}",
-                r"(?:tại sao|vì sao|như thế nào|ở đâu|mấy giờ|khi nào|loại nào|bao nhiêu) (?:\S+ ?){1,8}",
+                r"(?<=\S )(?:bao nhiêu|mấy|bao lâu|ở đâu|ai|gì|nào|khi nào|bao giờ|thế nào)(?: \S++){1,3}",
+                r"(?:tại sao|vì sao|như thế nào|ở đâu|mấy giờ|khi nào|loại nào|bao nhiêu) \S++(?: \S++){0,7}",
             ),
         ),
         Rule(
@@ -126,7 +126,7 @@ TABLE: Final = Table(
             "alternative",
             0.75,
             "anywhere",
-            (r"\S+ hay là \S+(?: \S+){0,8}",),
+            (r"\S+ hay là \S+(?: \S++){0,8}",),
             (),
         ),
         Rule(
@@ -134,7 +134,7 @@ TABLE: Final = Table(
             "declarative",
             0.6,
             "end",
-            (r"(?:thế|vậy) còn(?: \S+){1,4}",),
+            (r"(?:thế|vậy) còn(?: \S++){1,4}",),
         ),
     ),
     open_ends=word_set("và hoặc nhưng vì nếu của cho với ở trong về để những các một rất từ tại"),
