@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, Literal
 
 from app.models.verdicts import Reason
+from app.services.question_detector.firsts import with_firsts
 from app.services.question_detector.rules import IN_FRONT, Finding, behind_a_call, plain, without
 
 # Of whole words: at the beginning behind lead words (front) or with them (opening), anywhere, at the end; there a space
@@ -36,7 +37,8 @@ _WITH_LEAD: Final = frozenset({"opening", "anywhere", "end", "match_all"})
 
 def _compile(place: Place, alternatives: Sequence[str]) -> re.Pattern[str]:
     before, after = _AROUND[place]
-    return re.compile(f"{before}{'|'.join(alternatives)}{after}")
+    words = with_firsts(alternatives) if place == "search" else "|".join(alternatives)
+    return re.compile(f"{before}{words}{after}")
 
 
 @dataclass(frozen=True, slots=True)
