@@ -11,14 +11,16 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.verdicts import ASKING, LANGUAGES, REASONS
 from app.services.question_detector import judge
+from app.services.question_detector.english import normalise
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
 from app.services.question_detector.reference import is_small
-from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _split_at_marks, split
+from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _marks, _split_at_marks, split
 from app.services.question_detector.table import Table
 
 GOLD = Path(__file__).parent / "gold"
@@ -558,6 +560,26 @@ def test_repetitive_texts_are_judged(text: str, language: str) -> None:
 def test_a_text_of_one_sentence_is_cut_the_short_way_as_any_other(text: str, times: int, end: str) -> None:
     whole = (text * times)[:MAX_CHARS] + end
     assert split(whole) == _split_at_marks(whole)
+
+
+CLOSER = r"""["'”“’»」』)）\]]"""
+MARK = "?？﹖؟\u037e՞፧‽⁇⁈⁉。．!！…।｡"
+BOUNDARY = regex.compile(
+    rf"(?r)(?:[{MARK}]|\.(?=\s|{CLOSER}|[.?!]|$))[{MARK}.]*"
+    rf"(?:(?:[ \u00a0\u202f]»|{CLOSER}){{0,9}}+(?!{CLOSER})|(?={CLOSER}{{10}})(?<=[{MARK}.]))|[\n;；]+"
+)
+SIGNS = ["a", "B", " ", "1", "?", ".", "!", "…", "。", ";", "\n", '"', "»", "\u00a0»", "'" * 9, "'" * 10]
+
+
+@given(st.lists(st.sampled_from(SIGNS), max_size=30).map("".join))
+def test_a_mark_and_then_what_closes_it_are_found_as_the_two_in_one(text: str) -> None:
+    assert list(_marks(text, len(text))) == [(*found.span(), found[0]) for found in BOUNDARY.finditer(text)]
+
+
+@given(st.lists(st.sampled_from(["is", "it", "is it", "the", "don't", "don", "t", "i"]), max_size=16).map(" ".join))
+def test_what_is_said_twice_over_is_read_once(text: str) -> None:
+    plainly = re.sub(r"(?<![\w'])([\w']++(?: [\w']++){0,3})(?: \1)+(?![\w'])", r"\1", text)
+    assert normalise(text) == plainly
 
 
 @pytest.mark.parametrize("text", ["Ask Mr.", "is it 3.", "what?", "a;", "\n", "?", "what is it" * 100 + "?"])

@@ -17,8 +17,8 @@ _TRADITIONAL: Final = str.maketrans(
     "关电号价买卖气岁处边干尝试议详细单简译结络纸认识觉学专传统经济务离异区别优选择决预约严举办与须历导游应计费预"
     "够贵坏热进换联系约东张将转连变实验轻较吗晓记懂错乐龙周间适",
 )
-_IS_TRADITIONAL: Final = frozenset(map(chr, _TRADITIONAL))
-_SPACE: Final = re.compile(r"(?<![0-9a-z])\s+|\s+(?![0-9a-z])")
+_IS_TRADITIONAL: Final = re.compile(f"[{''.join(map(chr, _TRADITIONAL))}]")
+_SPACE: Final = re.compile(r"(?=\s)(?:(?<![0-9a-z])\s+|\s+(?![0-9a-z]))")
 
 # Question words, with what cannot follow or precede one that asks.
 _WH: Final = (
@@ -52,7 +52,7 @@ _TRAILING: Final = "，。！？、；：,.!?;: …~～'\"”’」』）)"
 
 def _prepare(sentence: str) -> str:
     text = sentence.lower()
-    if not _IS_TRADITIONAL.isdisjoint(text):
+    if _IS_TRADITIONAL.search(text):
         text = text.translate(_TRADITIONAL)
     return _SPACE.sub("", text.strip(_TRAILING + "“‘「『（("))
 
@@ -194,6 +194,7 @@ TABLE: Final = Table(
                 r"(?P<three>[\u4e00-\u9fff])没(?P=three)(?!有)",
                 r"有没",
             ),
+            also=(r"[不没]",),  # looked for first: it is quicker
             exceptions=(
                 r"(?:不管|无论|不论|甭管|取决于|看看|不知道|看你|看他|先不).{0,12}(?P<four>.)[不没](?P=four)",
                 r"时不时",
@@ -213,7 +214,7 @@ TABLE: Final = Table(
             "tag",
             0.75,
             "search",
-            (r"(?:.|^)(?:对吧|是吧|行吧\b|没错吧|好不好|对不对|行不行|(?<!不是)(?<!^不)是不是|可以吧|成不成)[啊呀]?$",),
+            (r"(?:对吧|是吧|行吧\b|没错吧|好不好|对不对|行不行|(?<!不是)(?<!^不)是不是|可以吧|成不成)[啊呀]?$",),
             exceptions=(
                 r"(?:别|甭).{1,12}(?:好不好|行不行|成不成)$",
                 r".{11}是吧$",
@@ -226,8 +227,8 @@ TABLE: Final = Table(
             "search",
             (
                 r"是[^，。]{1,12}还是(?!挺|很|有|算|不|谢|得|想|要|会|比较|可以|没|蛮|相当|非常|高|多)",
-                r"(?!.*还是(?:挺|很|有|算|不|谢|得|想|要|会|比较|是|可以|没|蛮|相当|非常"
-                r"|高))[^，。]{1,12}还是[^，。]{1,10}[呢啊呀]$",
+                r"(?=[^，。]{1,12}还是[^，。]{1,10}[呢啊呀]$)(?!.*还是(?:挺|很|有|算|不|谢|得|想|要|会|比较|是|可以|没|蛮|相当"
+                r"|非常|高))",
                 r"^(?:还是|或者是).{1,8}[呢啊]$",
                 r"(?:喝|吃|去|选|用|重要|好|对|[你您]要|买|坐)[^，。]{0,6}还是(?!挺|很|有|算|不|谢|得|想|要"
                 r"|会|比较|可以|没|蛮|相当|非常)",

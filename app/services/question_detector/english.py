@@ -25,7 +25,7 @@ _CONTRACTIONS: Final = {
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _FILLERS: Final = frozenset({"uh", "um", "uhm", "er", "erm", "hm", "hmm", "mm", "ah", "hum"})
 
-_STUTTER: Final = re.compile(r"(?<![\w'])([\w']++(?: [\w']++){0,3})(?: \1)+(?![\w'])")
+_STUTTER: Final = re.compile(r" ([^ ]++(?: [^ ]++){0,3})(?: \1)+(?= |$)")
 
 _PRONOUN: Final = r"(?:i|you|he|she|it|we|they|there|y'all|you're|it's|they're|we're|he's|she's|there's)"
 _SUBJECT: Final = (
@@ -146,7 +146,7 @@ def normalise(sentence: str) -> str:
     found = sentence.split() if sentence.replace(" ", "").isalpha() else _WORD.findall(sentence.replace("’", "'"))
     text = " ".join([_CONTRACTIONS.get(word, word) for word in found if word not in _FILLERS])
     spoken = text.split()
-    return _STUTTER.sub(r"\1", text) if len(set(spoken)) < len(spoken) else text
+    return _STUTTER.sub(r" \1", f" {text}")[1:] if len(set(spoken)) < len(spoken) else text
 
 
 def _is_open(whole: str, text: str, finding: Finding) -> bool:

@@ -21,15 +21,18 @@ _SPEECH_SIGNS: Final = frozenset('"”“»」』')
 
 # A dot ends a sentence only before a space, and not after a letter or a short form: "3.5", "Mr. Smith". Found from the
 # end of a text, so that nobody pays for what is not looked at.
-# Each place of a longer run of closers would be tried from, which takes quadratic time: only its end is, and the mark.
-_CLOSER: Final = rf"[{re.escape(_CLOSERS)}]"
-_CLOSED: Final = rf"(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}+"
-_BOUNDARY: Final = regex.compile(
-    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$))[{_QUESTION}{_FULL}.]*"
-    rf"(?:{_CLOSED}(?!{_CLOSER})|(?={_CLOSER}{{10}})(?<=[{_QUESTION}{_FULL}.]))|[\n;；]+"
+_MARK: Final = rf"[{_QUESTION}{_FULL}.]"
+_BREAK: Final = "\n;；"
+_RUN: Final = regex.compile(
+    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$)){_MARK}*(?<={_MARK})|[{_BREAK}]+"
 )
-_ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.\n;；]")
-_REST_OF_MARK: Final = regex.compile(rf"[{_QUESTION}{_FULL}.]*{_CLOSED}")
+# Of ten closers and more none belongs to the mark.
+_CLOSER: Final = rf"[{re.escape(_CLOSERS)}]"
+_CLOSED: Final = re.compile(rf"(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}(?!{_CLOSER})")
+_ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.{_BREAK}]")
+_REST_OF_MARK: Final = re.compile(rf"{_MARK}*(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}")
+_LETTER: Final = re.compile(r"[^\W_]")
+_LEADING: Final = " \t\r\n\u3000" + _CLOSERS
 _SHORT_FORMS: Final = tuple(word_set("mr mrs ms dr prof st vs etc e.g i.e no bzw ca sr sra mme usw ecc"))
 _SHORT_FORM: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, _SHORT_FORMS))})$")
 
@@ -43,7 +46,8 @@ EARLIER: Final = 4
 SHORT_FORMS: Final = 4
 
 
-Mark = re.Match[str] | regex.Match[str]
+Mark = tuple[int, int, str]
+"""Where it begins and ends, and its signs."""
 
 
 class Sentence(NamedTuple):
@@ -61,70 +65,79 @@ def split(text: str) -> list[Sentence]:
 
     Of a long text the newest sentences are returned, and of those before them the last few that have a question mark.
     """
-    mark = _ANY.search(text)
-    if mark is None or mark.end() == len(text):  # as most recognisers write: no mark, or one at the end
-        whole = _sentence(text, 0, mark)
+    found = _ANY.search(text)
+    if found is None or found.end() == len(text):  # as most recognisers write: no mark, or one at the end
+        whole = _sentence(text, 0, (found.start(), found.end(), found[0]) if found is not None else None)
         return [] if whole is None else [whole]
     return _split_at_marks(text)
 
 
 def _split_at_marks(text: str) -> list[Sentence]:
-    marks = _BOUNDARY.finditer(text)
+    marks = _marks(text, len(text))
     sentences: list[Sentence | None] = []
-    mark: regex.Match[str] | None = None
+    mark: Mark | None = None
     start = len(text)
     while len(sentences) < NEWEST and start > len(text) - NEWEST_CHARS:
         before, start = _before(text, marks)
         sentences.append(_sentence(text, start, mark))
         if (mark := before) is None:
             break
+    signs = [sign for sign in _QUESTION if sign in text]
     for _ in range(EARLIER):
-        asks = max(text.rfind(sign, 0, mark.end()) for sign in _QUESTION) if mark is not None else -1
+        asks = max((text.rfind(sign, 0, mark[1]) for sign in signs), default=-1) if mark is not None else -1
         if asks < 0:
             break
-        marks = _BOUNDARY.finditer(text, endpos=next(_REST_OF_MARK.finditer(text, asks + 1)).end())
+        marks = _marks(text, next(_REST_OF_MARK.finditer(text, asks + 1)).end())
         asking = next(marks)
         mark, start = _before(text, marks)
         sentences.append(_sentence(text, start, asking))
     return [sentence for sentence in reversed(sentences) if sentence is not None]
 
 
-def _before(text: str, marks: Iterator[regex.Match[str]]) -> tuple[regex.Match[str] | None, int]:
+def _marks(text: str, end: int) -> Iterator[Mark]:
+    """The marks of a text, from its end."""
+    for run in _RUN.finditer(text, endpos=end):
+        start, stop = run.span()
+        if stop < end and text[stop - 1] not in _BREAK and (closed := _CLOSED.match(text, stop, end)) is not None:
+            stop = closed.end()
+        yield start, stop, text[start:stop]
+
+
+def _before(text: str, marks: Iterator[Mark]) -> tuple[Mark | None, int]:
     """The mark that ends the sentence before, if there is one, and where the sentence after it begins."""
     for mark in islice(marks, SHORT_FORMS):
-        if (
-            mark[0] != "."
-            or mark.end() == len(text)
-            or not _is_short_form(text[max(0, mark.start() - 6) : mark.start()])
-        ):
-            return mark, mark.end()
+        start, end, signs = mark
+        if signs != "." or end == len(text) or not _is_short_form(text[max(0, start - 6) : start]):
+            return mark, end
     last = next(marks, None)
-    return last, last.end() if last is not None else 0
+    return last, last[1] if last is not None else 0
 
 
 def _is_short_form(before: str) -> bool:
-    """Whether what stands before a dot ends in a letter of its own or in a short form."""
+    """Whether what stands before a dot, six characters at most, ends in a letter of its own or in a short form."""
+    if len(before) == 6 and before[1:].isalnum():  # most words are longer
+        return False
     if before[-1:].isalpha() and not before[-2:-1].isalnum():
         return before[-2:-1] != "_"
     before = before.lower()
     return before.endswith(_SHORT_FORMS) and _SHORT_FORM.search(before) is not None
 
 
-def _sentence(text: str, start: int, found: Mark | None) -> Sentence | None:
-    stop, end, mark = (len(text), len(text), "") if found is None else (found.start(), found.end(), found[0])
+def _sentence(text: str, start: int, mark: Mark | None) -> Sentence | None:
+    stop, end, signs = mark if mark is not None else (len(text), len(text), "")
     body = text[start:stop]
-    stripped = body.lstrip(" \t\r\n\u3000" + _CLOSERS)
-    if not any(map(str.isalnum, body)):
+    if _LETTER.search(body) is None:
         return None
+    stripped = body.lstrip(_LEADING)
     start += len(body) - len(stripped)
     end = start + len(text[start:end].rstrip())
-    kind = "?" if not _QUESTION_SIGNS.isdisjoint(mark) else "." if not _FULL_SIGNS.isdisjoint(mark) else ""
-    return Sentence(start, end, stripped, kind, _ends_speech(stripped, mark))
+    kind = "?" if not _QUESTION_SIGNS.isdisjoint(signs) else "." if not _FULL_SIGNS.isdisjoint(signs) else ""
+    return Sentence(start, end, stripped, kind, _ends_speech(stripped, signs))
 
 
-def _ends_speech(body: str, mark: str) -> bool:
+def _ends_speech(body: str, signs: str) -> bool:
     """Whether the mark closes what somebody is quoted with: he said "where are you?"."""
-    if _SPEECH_SIGNS.isdisjoint(mark):
+    if _SPEECH_SIGNS.isdisjoint(signs):
         return False
     opening = max(body.rfind(sign) for sign in '"“«„「『')
-    return opening > 0 and any(map(str.isalnum, body[:opening]))
+    return opening > 0 and _LETTER.search(body, 0, opening) is not None

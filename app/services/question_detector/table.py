@@ -116,13 +116,13 @@ class Table:
     rest: Finding = STATEMENT
     lead_words: re.Pattern[str] = field(init=False)
     _is_unfinished: Finder = field(init=False)
-    _has_open_end: Finder = field(init=False)
+    _has_open_end: Finder | None = field(init=False)
     _readers: list[_Reader] = field(init=False)
 
     def __post_init__(self) -> None:
         self.lead_words = re.compile(f"(?:(?:{'|'.join(self.lead)}) )+" if self.lead else "(?!)")
         self._is_unfinished = re.compile(f"(?:{'|'.join(self.unfinished)})$" if self.unfinished else "(?!)").match
-        self._has_open_end = re.compile(f"(?:{'|'.join(self.open_end)})$" if self.open_end else "(?!)").search
+        self._has_open_end = re.compile(f"(?:{with_firsts(self.open_end)})$").search if self.open_end else None
         self._readers = [
             (rule.finder(), rule.read(with_lead=rule.place in _WITH_LEAD), rule.rest()) for rule in self.rules
         ]
@@ -144,7 +144,7 @@ class Table:
     def _is_open(self, text: str) -> bool:
         if text.rpartition(" ")[2] in self.open_ends or self._is_unfinished(text):
             return True
-        return self._has_open_end(text) is not None
+        return self._has_open_end is not None and self._has_open_end(text) is not None
 
     def judge(self, whole: str, text: str) -> Finding:
         """The first rule that fits: a sentence with its lead words, and without them."""
