@@ -49,7 +49,6 @@ _ENDPOINTS = (
     "/completions",
     "/responses",
     "/embeddings",
-    "/models",
 )
 
 

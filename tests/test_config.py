@@ -140,7 +140,6 @@ def test_a_base_url_with_credentials_is_refused_and_not_shown(
         "/completions",
         "/responses/",
         "/embeddings",
-        "/models",
     ],
 )
 def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(
@@ -150,6 +149,10 @@ def test_a_base_url_that_no_path_can_follow_is_refused_with_the_right_form(
     line = refusal(capsys, monkeypatch, DIFY_BASE_URL=f"https://dify.internal/v1{rest}")
     assert "DIFY_BASE_URL: must end where the API begins, as in https://rag.example/v1" in line
     assert "open-sesame" not in line
+
+
+def test_a_base_url_may_end_in_models() -> None:
+    assert make_settings(openai_base_url="https://house.services.ai.example/models").openai_base_url is not None
 
 
 def test_a_secret_of_signed_tokens_is_hidden_and_refused_unseen(
