@@ -481,14 +481,17 @@ function useToken(wanted, is_remembered) {
 /** @type {import("./tuning.js").Tuning | undefined} */
 let tuning;
 
-byId("tuning").addEventListener(
-  "toggle",
-  async ({ currentTarget }) => {
-    const { Tuning } = await import("./tuning.js");
-    tuning = new Tuning(currentTarget.lastElementChild, JSON.parse(document.documentElement.dataset.tuning), set.tuning, tune);
-  },
-  { once: true },
-);
+byId("tuning").ontoggle = async ({ currentTarget }) => {
+  const part = tuning ? undefined : await import("./tuning.js").catch(notLoaded);
+  if (!part || tuning) return;
+  const known = JSON.parse(document.documentElement.dataset.tuning);
+  tuning = new part.Tuning(currentTarget.lastElementChild, known, set.tuning, tune);
+};
+
+/** What comes with its first use did not; the next use tries again. */
+function notLoaded() {
+  showNotice(t("not_loaded"));
+}
 
 function tune(values) {
   set = { ...set, tuning: values };
@@ -502,8 +505,9 @@ function tune(values) {
 let archive;
 
 byId("open-sessions").onclick = async () => {
-  const { Archive } = await import("./archive.js");
-  archive ??= new Archive(sessions);
+  const part = await import("./archive.js").catch(notLoaded);
+  if (!part) return;
+  archive ??= new part.Archive(sessions);
   archive.open();
 };
 

@@ -65,8 +65,9 @@ export class Microphone {
   async #start() {
     if (this.#hearing.kind) return this.#open();
     // The mappers of all recognisers are a tenth of the page: only who speaks needs them.
-    const { webSpeech } = await import("./recognisers.js");
-    this.#chunksFrom = () => webSpeech(this.#recognition);
+    const part = await import("./recognisers.js").catch(() => undefined);
+    if (!part) return this.#failed("not-loaded");
+    this.#chunksFrom = () => part.webSpeech(this.#recognition);
     this.#hint(t("mic_hint"));
     this.#show(true);
     this.#listen();
@@ -76,7 +77,8 @@ export class Microphone {
     if (!navigator.mediaDevices) return this.#hint(t("ears.insecure"), true);
     this.#show(true);
     const { kind, url, device } = this.#hearing;
-    const { Ears } = await import("./ears.js");
+    const part = await import("./ears.js").catch(() => undefined);
+    if (!part) return this.#failed("not-loaded");
     if (!this.#is_on) return;
     const tell = (state, ms, why) => {
       if (this.#ears !== ears) return;
@@ -84,7 +86,7 @@ export class Microphone {
       const key = state === "lost" && why ? "refuses" : state;
       this.#hint(t(`ears.${key}`, { host: url.host, seconds: ms / 1000, why }), state === "lost" || state === "complains");
     };
-    const ears = new Ears({ kind, url, language: this.#language.value.slice(0, 2), say: this.#say, tell, level: (db) => this.#ears === ears && this.#meter(db) });
+    const ears = new part.Ears({ kind, url, language: this.#language.value.slice(0, 2), say: this.#say, tell, level: (db) => this.#ears === ears && this.#meter(db) });
     this.#ears = ears;
     try {
       await ears.start(device);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,30 @@ async def test_answers_that_came_without_what_makes_markdown_of_them_become_mark
     await expect(card(page, "What does it cost?").locator(".answer em")).to_have_text("lot")
     await expect(first.locator("strong")).to_have_text("years")
     await expect(first).to_have_text("Two years.")
+
+
+async def test_a_part_that_did_not_come_is_said_and_comes_the_next_time(open_console: OpenConsole) -> None:
+    page = await open_console(locale="en-GB", expected="Failed to load resource")
+    parts = re.compile(r"/static/(?:tuning|archive|recognisers)\.js")
+    await page.route(parts, lambda route: route.abort())
+    said = page.locator("#notice")
+    tuning, microphone = page.locator("#tuning summary"), page.locator("#mic")
+    await tuning.click()
+    await expect(said).to_have_text("A part of this page did not come. Try again.")
+    await page.locator("#open-sessions").click()
+    await expect(page.get_by_role("dialog", name="Sessions")).to_be_hidden()
+    await microphone.click()
+    await expect(page.locator("#mic-hint")).to_have_text("A part of this page did not come. Try again.")
+    await expect(microphone).to_have_attribute("aria-pressed", "false")
+    await page.unroute(parts)
+    await tuning.click()
+    await tuning.click()
+    await expect(page.locator("#tuning .value")).to_have_count(4)
+    await microphone.click()
+    await expect(microphone).to_have_attribute("aria-pressed", "true")
+    await microphone.click()
+    await page.locator("#open-sessions").click()
+    await expect(page.get_by_role("dialog", name="Sessions")).to_be_visible()
 
 
 async def test_whoever_speaks_after_the_end_begins_a_new_session(page: Page) -> None:
