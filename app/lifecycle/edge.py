@@ -97,12 +97,16 @@ class Http(H11Protocol):
             self._cancel_timers()
             super().handle_websocket_upgrade(event)
             socket: Any = self.transport.get_protocol()
-            if isinstance(socket, Welcoming) and socket.conn.handshake_exc is not None:
+            if not isinstance(socket, Welcoming):
+                return
+            if socket.conn.handshake_exc is not None:
                 # What h11 takes and websockets does not, which would keep the connection without a word.
                 self.connections.discard(socket)
                 self.connections.add(self)
                 self.transport.set_protocol(self)
                 self._refuse(400)
+            elif early := self.conn.trailing_data[0]:
+                socket.data_received(early)  # came in one piece with the handshake: uvicorn would lose it
 
     def send_400_response(self, msg: str) -> None:
         error = sys.exc_info()[1]

@@ -272,6 +272,7 @@ def masked(opcode: Opcode, data: bytes) -> bytes:
     return Frame(opcode, data).serialize(mask=True)
 
 
+@pytest.mark.parametrize("is_apart", [True, False], ids=["apart", "in one piece"])
 @pytest.mark.parametrize("more", [TWICE[:1], TWICE], ids=["short", "long"])
 @pytest.mark.parametrize(
     ("early", "answer"),
@@ -284,7 +285,7 @@ def masked(opcode: Opcode, data: bytes) -> bytes:
     ids=["ping", "no UTF-8", "no frame", "goodbye"],
 )
 async def test_what_comes_before_a_handshake_is_answered_is_read_behind_it(
-    more: Sequence[str], early: bytes, answer: bytes
+    more: Sequence[str], early: bytes, answer: bytes, is_apart: bool
 ) -> None:
     after = asyncio.Event()
     async with (
@@ -292,10 +293,10 @@ async def test_what_comes_before_a_handshake_is_answered_is_read_behind_it(
         plug(service) as (reader, writer),
         plug(service) as (other_reader, other_writer),
     ):
-        writer.write(handshake("/ws", *more))
+        writer.write(handshake("/ws", *more) + (b"" if is_apart else early))
         while not server.server_state.tasks:  # noqa: ASYNC110  # no event
             await asyncio.sleep(0)
-        writer.write(early)
+        writer.write(early if is_apart else b"")
         other_writer.write(handshake("/ws"))
         await other_reader.readuntil(END)  # what was written before this has been read
         after.set()
