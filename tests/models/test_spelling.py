@@ -10,7 +10,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.spelling import Reading, compared, name_form
+from app.models.spelling import _LEFT, Reading, _is_read_as_it_is, compared, name_form
 
 # Everything that some form writes differently, and random letters between.
 ODD = (
@@ -63,6 +63,20 @@ def test_of_marks_without_end_the_first_count(marks: str) -> None:
     assert len(name_form(pile.replace("\u200b", ""))) < 100
     assert len(Reading(pile, MOST).text) < 100
     assert compared(f"a{marks * 10}b") == normalize("NFKC", f"a{marks * 10}b".replace("\u200b", ""))
+
+
+@given(
+    st.lists(st.sampled_from(["a", "é", "\u0301", "\u0301" * 28, "\u0316" * 31, "\u0f73"]), max_size=12).map("".join)
+)
+def test_a_pile_is_found_wherever_it_stands(text: str) -> None:
+    first_marks = regex.sub(r"([\P{ccc=0}\u0f73]{30})[\P{ccc=0}\u0f73]+", r"\1", text)
+    assert name_form(text) == normalize("NFC", first_marks)
+
+
+@given(TEXTS)
+def test_a_text_is_read_as_it_is_where_it_would_be_read_the_same(text: str) -> None:
+    signs = regex.sub(rf"[{_LEFT}]+", "", text)
+    assert _is_read_as_it_is(text) == (compared(signs) == signs == regex.sub(r"\p{DI}+", "", signs))
 
 
 @pytest.mark.no_cover  # a million times the same lines
