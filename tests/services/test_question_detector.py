@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -19,6 +20,7 @@ from app.models.verdicts import ASKING, LANGUAGES, REASONS
 from app.services.question_detector import judge
 from app.services.question_detector.english import normalise
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
+from app.services.question_detector.language import _FOREIGN, _NOT_LATIN, _OF_ANOTHER, _SCRIPTS, _SHARED
 from app.services.question_detector.reference import is_small
 from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _marks, _split_at_marks, split
 from app.services.question_detector.table import Table
@@ -390,6 +392,13 @@ def test_a_question_that_may_end_there_is_complete(text: str) -> None:
 )
 def test_script_and_words_tell_the_language(text: str, hint: str | None, language: str) -> None:
     assert judge(text, hint).language == language
+
+
+@pytest.mark.no_cover  # many times the same lines
+def test_no_letter_of_another_script_is_taken_for_a_latin_one() -> None:
+    signs = [chr(code) for code in range(sys.maxunicode + 1)]
+    others = [*_SCRIPTS.values(), _SHARED, _OF_ANOTHER, _FOREIGN]
+    assert not [sign for sign in signs if any(other.search(sign) for other in others) and not _NOT_LATIN.search(sign)]
 
 
 def test_a_language_without_rules_is_read_by_its_marks() -> None:

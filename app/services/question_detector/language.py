@@ -33,14 +33,17 @@ _SAME: Final = {
     for alias in aliases.split()
 }
 
-_SCRIPT: Final = re.compile(
-    "(?P<ja>[\u3041-\u30ff\uff66-\uff9d]+)|(?P<ko>[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]+)"
-    "|(?P<zh>[\u3400-\u4dbf\u4e00-\u9fff]+)"
-)
+_SCRIPTS: Final = {
+    "ja": re.compile("[\u3041-\u30ff\uff66-\uff9d]"),
+    "ko": re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]"),
+    "zh": re.compile("[\u3400-\u4dbf\u4e00-\u9fff]"),
+}
 # Scripts of many languages: read as the one that has rules, unless the sender names another, or a letter does.
-_SHARED: Final = re.compile("(?P<ru>[\u0400-\u052f]+)|(?P<hi>[\u0900-\u097f]+)|(?P<ar>[\u0600-\u06ff]+)")
+_SHARED: Final = re.compile("(?P<ru>[\u0400-\u052f])|(?P<hi>[\u0900-\u097f])|(?P<ar>[\u0600-\u06ff])")
 _OF_ANOTHER: Final = re.compile("[\u0402-\u040f\u0452-\u045f\u0490-\u04ff\u0679-\u06bf\u06c1-\u06c3\u06cc\u06d2]")
 _FOREIGN: Final = re.compile("[\u0370-\u03ff\u0590-\u05ff\u0980-\u0dff\u0e00-\u0e7f]")
+# All of these and more: what has none of them, as most texts with an accent, needs no other look.
+_NOT_LATIN: Final = re.compile("[\u0370-\u0e7f\u1100-\u11ff\u3041-\uff9d]")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 # Frequent words; one that several languages have counts for each of them in part.
@@ -143,17 +146,18 @@ for _language, _letters in {
 def choose(text: str, hint: str | None) -> str:
     """A primary language subtag: one with rules, or else what the sender said, or `und`."""
     told = _primary(hint)
-    script = _of_script(text, told)
-    if script is not None:
-        return script
-    if not text.isascii() and (shared := _SHARED.search(text)) is not None:
-        if told and told not in LANGUAGES:
-            return told
-        return UNKNOWN if not told and _OF_ANOTHER.search(text) else str(shared.lastgroup)
+    has_other_letters = not text.isascii() and _NOT_LATIN.search(text) is not None
+    if has_other_letters:
+        if (script := _of_script(text, told)) is not None:
+            return script
+        if (shared := _SHARED.search(text)) is not None:
+            if told and told not in LANGUAGES:
+                return told
+            return UNKNOWN if not told and _OF_ANOTHER.search(text) else str(shared.lastgroup)
     if told in _LATIN:
         return told
     is_other = told in LANGUAGES
-    if _FOREIGN.search(text):
+    if has_other_letters and _FOREIGN.search(text):
         return told if told and not is_other else UNKNOWN
     if told and not is_other:
         return told
@@ -168,16 +172,10 @@ def _primary(hint: str | None) -> str:
 
 
 def _of_script(text: str, told: str) -> str | None:
-    if text.isascii():
-        return None
-    scripts = {found.lastgroup for found in _SCRIPT.finditer(text)}
-    if not scripts:
-        return None
-    if told in scripts:
+    scripts = [script for script, sign in _SCRIPTS.items() if sign.search(text)]
+    if told in scripts or (told == "ja" and "zh" in scripts):
         return told
-    if told == "ja" and "zh" in scripts:
-        return "ja"
-    return next(script for script in ("ja", "ko", "zh") if script in scripts)
+    return next(iter(scripts), None)
 
 
 def _of_words(text: str) -> str:
