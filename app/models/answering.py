@@ -23,7 +23,7 @@ from app.models.answers import (
     bounded_usage,
 )
 from app.models.effects import Effect, Rate
-from app.models.likeness import holds, plain
+from app.models.likeness import holds, plain, plain_again
 from app.models.messages import AnswerFailure, FinalAnswer
 from app.models.numbering import Frames
 from app.models.pieces import AnswerPiece
@@ -72,7 +72,7 @@ class Answers:
         texts = [] if self.query is None else [self.query.said]
         if self.spoken_at is not None and now - self.spoken_at <= SPOKEN_SECONDS:
             texts.append(self.spoken)
-        return any(holds(plain(text), words) for text in texts if text)
+        return any(holds(plain_again(text), words) for text in texts if text)
 
     def followed_by(self, speaker: Speaker, now: float, seconds: float) -> bool:
         """Whether this speaker was answered at most so many seconds ago."""

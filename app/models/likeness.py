@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import regex
 
-from app.models.spelling import compared
+from app.models.spelling import beginning
 
 # Marks are letters in part: क and की are two words.
 _NOT_WORDS: Final = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
@@ -39,8 +41,26 @@ def plain(text: str) -> str:
         # The same, at a sixth of the cost.
         return b" ".join(text.encode().translate(_SPACED).split()).decode()
     # One sign may stand for eighteen letters: of a text of such, the beginning is enough.
-    letters = compared(text)[: 2 * len(text) + 64]
+    letters = beginning(text, 2 * len(text) + 64)
     return _NOT_WORDS.sub(" ", letters.casefold()).strip()
+
+
+plain_again = lru_cache(64)(plain)
+"""The same of what every final is compared with: an answer, what others are saying."""
+
+
+@lru_cache(64)
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def _equal(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many pairs are equal, up to the first that is not."""
+    number = -1
+    for number, (one, other) in enumerate(pairs):
+        if one != other:
+            return number
+    return number + 1
 
 
 def _has_no_spaces(words: str) -> bool:
@@ -80,22 +100,26 @@ def corrects(new: str, old: str) -> bool:
         return True
     if max(len(new), len(old)) > MAX_COMPARED:
         return False
-    ours, theirs = _WORD.findall(new), _WORD.findall(old)
+    ours, theirs = _words(new), _words(old)
     size = len(theirs)
-    front = sum(1 for _ in takewhile(_are_equal, zip(ours, theirs, strict=False)))
+    front = _equal(zip(ours, theirs, strict=False))
     ours, theirs = ours[front:], theirs[front:]
-    back = sum(1 for _ in takewhile(_are_equal, zip(reversed(ours), reversed(theirs), strict=False)))
+    back = _equal(zip(reversed(ours), reversed(theirs), strict=False))
     ours, theirs = ours[: len(ours) - back], theirs[: len(theirs) - back]
     if _is_one_number(ours, theirs) or _is_one_number(theirs, ours):
         return True
     if len(ours) > len(theirs):
         return False
+    most = size // WORDS_A_CHANGE
     if len(ours) == len(theirs):
-        changed = [pair for pair in zip(ours, theirs, strict=True) if not _are_equal(pair)]
-        differing, count = {word for pair in changed for word in pair}, len(changed)
+        changed = (pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1])
+        pairs = list(islice(changed, most + 1))  # most texts are not alike at all
+        differing, count = {word for pair in pairs for word in pair}, len(pairs)
+    elif len(theirs) > most:
+        return False
     else:
         differing, count = {*ours, *theirs}, len(theirs)
-    return count * WORDS_A_CHANGE <= size and _NOT.isdisjoint(differing) and not any(map(str.isdigit, differing))
+    return count <= most and _NOT.isdisjoint(differing) and not any(map(str.isdigit, differing))
 
 
 def lingers(new: str, old: str) -> bool:
@@ -104,12 +128,8 @@ def lingers(new: str, old: str) -> bool:
         return corrects(new, old)
     if len(new) > MAX_COMPARED:
         return False
-    size = len(_WORD.findall(old))
-    return size >= WORDS_A_CHANGE and len(_WORD.findall(new)) == size + 1
-
-
-def _are_equal(pair: tuple[str, str]) -> bool:
-    return pair[0] == pair[1]
+    size = len(_words(old))
+    return size >= WORDS_A_CHANGE and len(_words(new)) == size + 1
 
 
 def _is_one_number(digits: list[str], words: list[str]) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from app.models.likeness import corrects, extends, grows, plain
+from app.models.likeness import corrects, extends, grows, plain, plain_again
 from app.models.messages import AsrChunk
 
 _ASKED = re.compile(r"[?？؟]\W*\w")
@@ -61,7 +61,7 @@ class Partial:
 
     def became(self, words: str, segment_id: str | int | None) -> bool:
         """Whether a final with these words is this one, said to its end."""
-        mine = plain(self.text)
+        mine = plain_again(self.text)
         has_its_id = segment_id is not None and segment_id == self.chunk.segment_id
         return words == mine or extends(words, mine) or (has_its_id and corrects(words, mine))
 

@@ -31,6 +31,8 @@ _IN_A_PILE: Final = regex.compile(_SORTED)
 _UNIT: Final = regex.compile(rf"(?V1)([^{_LEFT}]{_DEPENDENT}+|{_DEPENDENT}+|[\p{{NFKC_QC=N}}--[{_LEFT}]])")
 # Long texts are read by these, each whole by itself.
 _PIECE: Final = regex.compile(rf"(?s).{{64}}{_DEPENDENT}*+|.+")
+_FEW: Final = 256
+_BLOCK: Final = regex.compile(rf"(?s).{{{_FEW}}}{_DEPENDENT}*+|.+")
 
 
 def name_form(name: str) -> str:
@@ -41,6 +43,18 @@ def name_form(name: str) -> str:
 def compared(text: str) -> str:
     """The form in which texts are the same."""
     return text if text.isascii() else normalize("NFKC", _without_piles(_UNSEEN.sub("", text)))
+
+
+def beginning(text: str, most: int) -> str:
+    """The first so many characters of that form, for the work that it takes to make them."""
+    if len(text) <= _FEW:
+        return compared(text)[:most]
+    letters = ""
+    for piece in _BLOCK.finditer(text):
+        letters += compared(piece[0])
+        if len(letters) >= most:
+            break
+    return letters[:most]
 
 
 def _without_piles(text: str) -> str:

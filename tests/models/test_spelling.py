@@ -10,7 +10,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.spelling import _LEFT, Reading, _is_read_as_it_is, compared, name_form
+from app.models.spelling import _LEFT, Reading, _is_read_as_it_is, beginning, compared, name_form
 
 # Everything that some form writes differently, and random letters between.
 ODD = (
@@ -77,6 +77,11 @@ def test_a_pile_is_found_wherever_it_stands(text: str) -> None:
 def test_a_text_is_read_as_it_is_where_it_would_be_read_the_same(text: str) -> None:
     signs = regex.sub(rf"[{_LEFT}]+", "", text)
     assert _is_read_as_it_is(text) == (compared(signs) == signs == regex.sub(r"\p{DI}+", "", signs))
+
+
+@given(TEXTS, st.integers(0, 700), st.sampled_from([1, 40]))
+def test_the_beginning_of_a_text_is_made_without_the_rest(text: str, most: int, times: int) -> None:
+    assert beginning(text * times, most) == compared(text * times)[:most]
 
 
 @pytest.mark.no_cover  # a million times the same lines
