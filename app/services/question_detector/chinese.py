@@ -18,7 +18,7 @@ _TRADITIONAL: Final = str.maketrans(
     "够贵坏热进换联系约东张将转连变实验轻较吗晓记懂错乐龙周间适",
 )
 _IS_TRADITIONAL: Final = re.compile(f"[{''.join(map(chr, _TRADITIONAL))}]")
-_SPACE: Final = re.compile(r"(?=\s)(?:(?<![0-9a-z])\s+|\s+(?![0-9a-z]))")
+_SPACE: Final = re.compile(r"\s(?:(?<![0-9a-z]\s)\s*|\s*(?![0-9a-z]))")
 
 # Question words, with what cannot follow or precede one that asks.
 _WH: Final = (
@@ -47,14 +47,14 @@ _WH: Final = (
     r"何(?:时|处|人|谓|以|在)",
     r"(?:周|星期|礼拜)几",
 )
-_TRAILING: Final = "，。！？、；：,.!?;: …~～'\"”’」』）)"
+_AROUND: Final = "，。！？、；：,.!?;: …~～'\"”’」』）)“‘「『（("
 
 
 def _prepare(sentence: str) -> str:
     text = sentence.lower()
     if _IS_TRADITIONAL.search(text):
         text = text.translate(_TRADITIONAL)
-    return _SPACE.sub("", text.strip(_TRAILING + "“‘「『（("))
+    return _SPACE.sub("", text.strip(_AROUND))
 
 
 TABLE: Final = Table(

@@ -57,7 +57,7 @@ def judge(text: str, language: str | None = None) -> Verdict:
     sentences = split(text)
     if not sentences:
         return Verdict(False, True, 1.0, "empty", "", chosen)
-    findings = [(_decide(sentence, chosen), sentence) for sentence in sentences]
+    findings = _decide_each(sentences, chosen)
     asking = [found for found in findings if found[0].asks]
     if not asking:
         finding, _ = findings[-1]
@@ -80,6 +80,17 @@ def judge(text: str, language: str | None = None) -> Verdict:
         for finding, start, end in _apart(asking, text, chosen)
     ]
     return replace(verdicts[0], others=tuple(verdicts[1:])) if len(verdicts) > 1 else verdicts[0]
+
+
+def _decide_each(sentences: list[Sentence], language: str) -> list[_Found]:
+    findings: list[_Found] = []
+    decided: dict[tuple[str, str, bool], Finding] = {}  # some recognisers say one sentence again and again
+    for sentence in sentences:
+        said = sentence[2:]
+        if (finding := decided.get(said)) is None:
+            finding = decided[said] = _decide(sentence, language)
+        findings.append((finding, sentence))
+    return findings
 
 
 def _is_complete(findings: list[_Found], last: _Found, language: str) -> bool:
