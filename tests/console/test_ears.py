@@ -9,6 +9,7 @@ from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pytest
@@ -115,8 +116,10 @@ def assert_tone(pieces: list[Any], form: str) -> None:
     samples: Any = array(form, b"".join(pieces))
     loudest = 1 if form == "f" else 32_768
     assert max(samples) / loudest == pytest.approx(8_000 / 32_768, rel=0.1)
-    crossed = sum((one < 0) != (other < 0) for one, other in itertools.pairwise(samples))
-    assert crossed * 16_000 / len(samples) == pytest.approx(2 * HERTZ, rel=0.02)
+    crossed = [at for at, (one, other) in enumerate(itertools.pairwise(samples)) if (one < 0) != (other < 0)]
+    # Most of them: where the machine is busy, the browser's own microphone has gaps.
+    apart = median(after - before for before, after in itertools.pairwise(crossed))
+    assert apart == pytest.approx(16_000 / (2 * HERTZ), rel=0.02)
 
 
 async def test_a_browser_that_makes_no_samples_of_this_rate_is_helped(console: OpenConsole) -> None:
