@@ -32,7 +32,7 @@ from app.services.large_json import read_json
 from app.services.local.quotes import LIMITS, Quote
 from app.services.local_rag import LocalRag, nothing_fits, open_local
 from app.services.openai_events import NO_ANSWER, OpenAiAnswer, describe
-from app.services.rag import Offers
+from app.services.rag import Hear, Offers
 from app.services.sharing import Shared
 from app.services.streams import MAX_WHOLE_BYTES, SseParser
 from app.services.transport import StaleConnection
@@ -41,6 +41,7 @@ from app.services.upstream import (
     Reading,
     Retries,
     Retryable,
+    hearing,
     http_client,
     is_page,
     read_error,
@@ -104,7 +105,7 @@ class OpenAiClient:
         self._is_grounded = folder is not None or settings.talk_chars > 0  # else the server is the RAG
         self._takes_options = True  # until it says that it knows no `stream_options`
 
-    async def query(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+    async def query(self, question: Question, hear: Hear | None = None) -> AsyncGenerator[AnswerEvent, None]:
         ground = _Ground(await self._passages(question), question.talk)
         if self._is_grounded and not any(ground):
             for text in self._nothing_fits(question):
@@ -116,7 +117,7 @@ class OpenAiClient:
         response, ground = await self._ask(question, ground, deadlines)
         answer = OpenAiAnswer(*ground.sources)
         try:
-            async with aclosing(self._read(response, answer, deadlines)) as events:
+            async with aclosing(self._read(response, answer, deadlines, hear)) as events:
                 async for event in events:
                     if answer.has_no_answer:
                         for text in self._nothing_fits(question):
@@ -218,7 +219,7 @@ class OpenAiClient:
     # Reading
 
     def _read(
-        self, response: httpx.Response, answer: OpenAiAnswer, deadlines: Deadlines
+        self, response: httpx.Response, answer: OpenAiAnswer, deadlines: Deadlines, hear: Hear | None
     ) -> Reading | AsyncGenerator[AnswerEvent, None]:
         content_type = response.headers.get("content-type", "").lower()
         body, parser = Body.of(response), SseParser()
@@ -230,7 +231,8 @@ class OpenAiClient:
                     return
 
         if content_type.startswith("text/event-stream"):
-            return Reading(answer, feed, body, deadlines, life_counts=True)
+            take = None if hear is None else hearing(parser, answer, deadlines, hear)
+            return Reading(answer, feed, body, deadlines, take=take, life_counts=True)
         if content_type.startswith("application/json"):
             return read_whole(body, answer.feed_whole, deadlines, MAX_WHOLE_BYTES, self._settings.answer_chunk_chars)
         raise RagUnavailable(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from app.errors import RagBrokenStream, RagFailed, RagRejected
 from app.models.answers import AnswerEnd, AnswerEvent, Progress, Source, TextDelta
 from app.services.large_json import PIECE_BYTES, Data, read_json
@@ -35,6 +37,9 @@ USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 # Ends that are none of the whole answer; others, also such as nobody knows yet, are.
 CUT_OFF = frozenset({"length", "content_filter", "tool_calls", "function_call", "abort", "error"})
 
+# What an event says beside a text.
+_MORE = ("error", "sources", "usage")
+_MORE_IN_DELTA = ("reference", "reasoning_content", "reasoning")
 # Text of the answer in an event, whatever else the delta says before it.
 _TEXT_BEGINS = re.compile(rb'"(?:delta|message)"\s*+:\s*+\{[^{}]*?"(?:content|refusal)"\s*+:\s*+"[^"]')
 # Not behind a name: that is code.
@@ -64,6 +69,15 @@ class Citations:
         before, self._last = self._last, text[-1:] or self._last
         # Adjacent ones ("[1][2]") are looked at from the left: what is cited stays.
         return _CITED.sub(self._check, before + text)[len(before) :] if "[" in text else text
+
+    def leaves(self, text: str) -> bool:
+        """Whether it may be shown as it is; then it is what comes before the next one."""
+        if not self._numbers:
+            return True
+        if self._held or "[" in text:
+            return False
+        self._last = text[-1:]
+        return True
 
     def _check(self, found: re.Match[str]) -> str:
         if "t" in found[1] and "t1" not in self._numbers:
@@ -126,6 +140,23 @@ class OpenAiAnswer(Answer):
         usage = object_in(event, "usage")
         told = {key: usage[key] for key in USAGE if isinstance(usage.get(key), int) and is_plain(usage[key])}
         self._usage = told or self._usage
+
+    def text_alone(self, data: bytes) -> str | None:
+        if not self._has_shown or self._opening is not None or not self._pairs.is_even:
+            return None
+        try:
+            event = from_json(data)  # unlike `read_json` without halves of pairs
+        except ValueError:
+            return None
+        choices = None if any(map(event.get, _MORE)) else event.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        delta = choice.get("delta") if isinstance(choice, dict) and not choice.get("finish_reason") else None
+        if not isinstance(delta, dict) or any(map(delta.get, _MORE_IN_DELTA)):
+            return None
+        text = delta.get("content")
+        if not isinstance(text, str) or not text or not self._think.leaves(text) or not self._citations.leaves(text):
+            return None
+        return text
 
     def _choice(self, event: dict[str, Any]) -> Iterator[AnswerEvent]:
         choices = event.get("choices")

@@ -14,17 +14,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import RagError
-from app.models.answers import AnswerEnd, AnswerEvent, Question, TextDelta
+from app.models.answers import AnswerEnd, AnswerEvent, Question, Source, TextDelta
 from app.services.bodies import Body
 from app.services.breaker import Breaker
 from app.services.deadlines import Deadlines
 from app.services.dify_events import DifyAnswer
 from app.services.guarded import GuardedProvider
+from app.services.openai_events import OpenAiAnswer
 from app.services.rag import Hear, Offers, RagProvider, ask
 from app.services.streams import SseParser
 from app.services.upstream import Reading, hearing
 from tests.client import PATIENCE
-from tests.standin import events
+from tests.standin import events, openai
 from tests.standin.events import Ids
 
 IDS = Ids()
@@ -44,7 +45,14 @@ def read(
     pieces: Iterable[bytes], *, heard: bool, strip_think: bool = True
 ) -> tuple[list[object], int, str | None, int]:
     """What the answer says in all, how many texts it counts, its task, and how many were heard."""
-    parser, answer = SseParser(), DifyAnswer(strip_think=strip_think)
+    answer = DifyAnswer(strip_think=strip_think)
+    said, moved = read_by(answer, pieces, heard=heard)
+    return said, answer.texts, answer.task_id, moved
+
+
+def read_by(answer: DifyAnswer | OpenAiAnswer, pieces: Iterable[bytes], *, heard: bool) -> tuple[list[object], int]:
+    """What the answer says in all, and how many texts were heard."""
+    parser = SseParser()
     said: list[AnswerEvent] = []
     deadlines = Unending([])
 
@@ -60,11 +68,11 @@ def read(
             for data, name in parser.feed(piece):
                 said.extend(answer.feed(data, name))
                 if answer.is_over:
-                    return joined(said), answer.texts, answer.task_id, len(deadlines.moved)
+                    return joined(said), len(deadlines.moved)
         said.extend(answer.end_of_stream())
     except RagError as error:
-        return [*joined(said), str(error)], answer.texts, answer.task_id, len(deadlines.moved)
-    return joined(said), answer.texts, answer.task_id, len(deadlines.moved)
+        return [*joined(said), str(error)], len(deadlines.moved)
+    return joined(said), len(deadlines.moved)
 
 
 def joined(said: list[AnswerEvent]) -> list[object]:
@@ -152,6 +160,53 @@ def test_nearly_every_text_is_heard() -> None:
     assert read(pieces, heard=True)[3] == 10  # the first is never
     assert read(pieces, heard=True, strip_think=False)[3] == 10
     assert read(pieces, heard=False)[3] == 0
+
+
+SOURCES = tuple(Source(position=number, title="A page", source="a.md") for number in (1, 2))
+CITING = TEXTS | st.sampled_from(["[1]", "[", "1]", "a[2, 7] b", "f[1]", " [t1]", "NO_ANS", "WER", "**ERROR**"])
+CHUNKS = st.one_of(
+    CITING.map(openai.chunk),
+    CITING.map(openai.chunk),
+    CITING.map(openai.chunk),
+    CITING.map(lambda text: openai.chunk(text, reasoning_content="hm")),
+    CITING.map(lambda text: openai.chunk(text, finish="stop")),
+    CITING.map(lambda text: openai.chunk(text, reference={"chunks": [{"content": "A quote."}]})),
+    CITING.map(lambda text: openai.event({"choices": [{"message": {"content": text}}]})),
+    CITING.map(lambda text: openai.event({"choices": [{"delta": {"content": text}}], "usage": {"total_tokens": 3}})),
+    CITING.map(lambda text: openai.event({"choices": [{"delta": {"content": text}}, {"delta": {}}], "usage": None})),
+    CITING.map(lambda text: openai.event({"choices": [{"delta": {"content": text}}], "sources": [{"title": "A"}]})),
+    st.sampled_from(
+        [
+            {"choices": 5},
+            {"choices": [5]},
+            {"choices": [{"delta": 5}]},
+            {"error": {"message": "no"}},
+            {"choices": []},
+            {},
+        ]
+    ).map(openai.event),
+    st.sampled_from([b"data: [DONE]\n\n", b": hm\n\n", b"data: {\n\n", b"data: 5\n\n", b"data: {"]),
+)
+
+
+@given(st.lists(CHUNKS, max_size=12), CUTS, st.booleans())
+def test_what_is_heard_of_an_openai_server_is_what_would_have_been_read(
+    items: list[bytes], borders: set[int], cites: bool
+) -> None:
+    whole = [openai.chunk("First. "), *items]
+    body = b"".join(whole)
+    ends = [0, *sorted(border for border in borders if border < len(body)), len(body)]
+    cut = [body[start:stop] for start, stop in pairwise(ends)]
+    for pieces in (whole, cut, [whole[0], body[len(whole[0]) :]]):
+        heard, plain = (OpenAiAnswer(SOURCES if cites else ()) for _ in range(2))
+        assert read_by(heard, pieces, heard=True)[0] == read_by(plain, pieces, heard=False)[0]
+        assert heard.texts == plain.texts
+
+
+@pytest.mark.parametrize("sources", [(), SOURCES])
+def test_nearly_every_text_of_an_openai_server_is_heard(sources: tuple[Source, ...]) -> None:
+    pieces = [openai.chunk(text) for text in ["First. ", *(f"word{n} " for n in range(9)), "水 "]]
+    assert read_by(OpenAiAnswer(sources), pieces, heard=True)[1] == 10  # the first is never
 
 
 def test_a_text_that_nobody_takes_is_left_whole() -> None:

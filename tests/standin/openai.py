@@ -21,7 +21,11 @@ PING = b":\n\n"
 
 def event(data: object, name: str = "") -> bytes:
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    try:
+        told = json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a pair has no other form than the escaped one
+        told = json.dumps(data).encode()
+    return b"%bdata: %b\n\n" % (head.encode(), told)
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, **delta: Any) -> bytes:

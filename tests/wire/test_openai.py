@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.conftest import Serve
 from tests.rules import text_of
 from tests.service import Service
 from tests.standin.openai import USAGE, StandInOpenAi, refusal, says
-from tests.standin.scripts import hang
+from tests.standin.scripts import hang, wait
 
 
 @pytest.fixture
@@ -46,6 +47,23 @@ async def test_a_question_in_a_talk_is_answered_from_the_folder_with_citations(
     assert [(source["position"], source["source"]) for source in final["sources"]] == [(1, "hours.md")]
     assert (final["usage"], final["conversation_id"]) == (USAGE, None)
     assert server.messages()[-1]["content"].endswith("Question: so when does the office open")
+
+
+async def test_a_text_comes_as_soon_as_the_server_says_it(service: Service, server: StandInOpenAi) -> None:
+    first, second, third = (asyncio.Event() for _ in range(3))
+    server.will(says("At ", wait(first), "nine", wait(second), " sharp [1", wait(third), "]."))
+    async with service.connect() as client:
+        await client.say("When does the office open?")
+        await client.until(content="At ")
+        first.set()
+        await client.until(content="nine")
+        second.set()
+        await client.until(content=" sharp ")  # what may cite waits for its end
+        third.set()
+        frames = await client.until(stage="idle")
+    (last, final) = [frame for frame in frames if frame["type"] == "answer"]
+    assert (last["content"], last["stream_index"]) == ("[1].", 3)
+    assert (final["final"], final["stream_index"], len(final["sources"])) == (True, 4, 1)
 
 
 async def test_what_was_asked_and_shown_before_goes_along_until_reset(service: Service, server: StandInOpenAi) -> None:
