@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,6 +74,31 @@ class RedisServer:
                     if is_so():
                         return
                 await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def from_afar(self, seconds: float) -> AsyncIterator[str]:
+        """Another URL of it, by which every word takes so long at least, there and back again each."""
+        ways: set[asyncio.Task[None]] = set()
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer):
+                while data := await reader.read(1 << 20):
+                    await asyncio.sleep(seconds)
+                    writer.write(data)
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            near_reader, near_writer = await asyncio.open_unix_connection(f"{self._folder}/socket")
+            for ends in ((reader, near_writer), (near_reader, writer)):
+                ways.add(asyncio.create_task(pass_on(*ends)))
+
+        server = await asyncio.start_server(connect, "127.0.0.1", 0)
+        try:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            for way in ways:
+                way.cancel()
+            await asyncio.wait(ways)
 
     @property
     def records(self) -> list[Any]:

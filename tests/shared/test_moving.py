@@ -111,6 +111,28 @@ async def test_a_running_answer_is_passed_on_from_where_it_runs(start: Serve, di
                 await client.ask("What is an LLM?")
 
 
+async def test_a_running_answer_is_found_by_a_redis_that_is_far_away(
+    start: Serve, dify: StandInDify, redis: RedisServer
+) -> None:
+    finish = asyncio.Event()
+    dify.will(answer("One ", wait(finish), "two."))
+    async with redis.from_afar(0.1) as url:
+        here, there = await start(redis_url=url), await start(redis_url=url)
+        for service in (here, there):
+            await redis_is(service, up=True)
+        async with here.connect() as client:
+            await client.say("What is RAG?")
+            await client.until(content="One ")
+            await lose(client)
+            async with there.reconnect(client) as greeting:
+                assert greeting["resumed"] is True
+                finish.set()
+                await client.until(stage="idle")
+                assert text_of(client.frames) == "One two."
+                await client.control("stop")
+                await client.close_code()
+
+
 async def test_everything_works_from_afar(start: Serve, dify: StandInDify) -> None:
     here, there = await start(), await start()
     never = asyncio.Event()

@@ -45,6 +45,8 @@ GONE = (
 GONE_WORDS = ("MISCONF", "NOREPLICAS")
 NOTHING = object()
 """What the parser returns while a reply is not yet whole."""
+# A connection that is opened, the scripts, the connection for messages, the trial.
+STEPS = 4
 # Between two attempts to connect, at most; and between two warnings, at least, in seconds.
 MAX_BACKOFF = 1.0
 WARN_SECONDS = 10.0
@@ -89,13 +91,14 @@ class Wire(asyncio.Protocol):
 
     async def connect(self) -> None:
         await self._connection.connect()  # type: ignore[no-untyped-call]
-        for script in scripts.ALL:
-            self._shas[script] = (await self.ask("SCRIPT", "LOAD", script)).decode()
+        shas = await self.ask(*(("SCRIPT", "LOAD", script) for script in scripts.ALL))
+        self._shas = {script: sha.decode() for script, sha in zip(scripts.ALL, shas, strict=True)}
 
-    async def ask(self, *command: Any) -> Any:
-        """The reply, before anything else is under way."""
-        await self._connection.send_command(*command)
-        return await self._connection.read_response()
+    async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies, before anything else is under way. All go out at once: Redis may be far away."""
+        for command in commands:
+            await self._connection.send_command(*command)
+        return [await self._connection.read_response() for _ in commands]
 
     def begin(self) -> None:
         """From here on `send` sends."""
@@ -293,16 +296,18 @@ class Link:
 
     async def _serve(self) -> None:
         inbox: AbstractConnection | None = None
+        # Each step may take as long as a reply may.
+        seconds = CONNECT_SECONDS + STEPS * self._patience
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(seconds):
                 makers, self._place_of = await self._servers.find()
                 self._wires = [Wire(make, self._patience, self._fill, self._stay.end) for make in makers]
                 for wire in self._wires:
                     await wire.connect()
                 inbox = self._wire_of(self._inbox).make()
                 await inbox.connect()  # type: ignore[no-untyped-call]
-                for key, command in self._trial:
-                    await self._wire_of(key).ask(*command)
+                for wire in self._wires:
+                    await wire.ask(*(command for key, command in self._trial if self._wire_of(key) is wire))
             self.is_up = True
             self._changed(True)
             logger.info("Redis is there: sessions are kept")
@@ -311,6 +316,8 @@ class Link:
                     wire.begin()
                     tasks.create_task(wire.serve())
                 tasks.create_task(self._listen(inbox))
+        except TimeoutError as error:
+            raise ConnectionError(f"to connect takes longer than {seconds:g} s") from error
         finally:
             for wire in self._wires:
                 await wire.close()

@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 # How many clients are looked up at the same time: of thousands who come back at once, the others wait in order.
 CLAIMS_AT_ONCE = 16
-# How long the owner of a session may take to say whether it answers, before it is asked again, in seconds.
+# How long the owner of a session may take to say whether it answers, before it is asked again, in seconds; what the two
+# letters take with a Redis that is far away comes on top.
 REPLY_SECONDS = 0.25
 LOST: dict[str, NotResumed] = {"frames_lost": "frames_lost", "unknown_frame": "unknown_frame"}
 # Letters that wait for a process, at most, and for how long after the last one, in milliseconds.
@@ -155,10 +156,12 @@ class RedisStore:
                         raise NotKept("unknown_token")
                     dead = fence  # the reply that gave it to this process has come too late
                     continue
+                asked_at = time.monotonic()
                 if not await self.link.call(self.link.send, "EXISTS", self._name("r", owner)):
                     dead = fence
                     continue
-                relay, kind = await self._ask(owner, key, claim)
+                way = time.monotonic() - asked_at  # there and back, as long as a letter takes to the owner
+                relay, kind = await self._ask(owner, key, claim, REPLY_SECONDS + 2 * way)
                 if kind == "busy":
                     self._metrics.relayed.inc()
                     return relay
@@ -185,7 +188,7 @@ class RedisStore:
             kept.forget()
             raise NotKept("unknown_token") from error
 
-    async def _ask(self, owner: str, key: str, claim: Claim) -> tuple[Relay, str]:
+    async def _ask(self, owner: str, key: str, claim: Claim, seconds: float) -> tuple[Relay, str]:
         """The way to a session that is answering (`busy`).
 
         Else it is closed again: the session was `left` to whoever comes, is `gone`, or nobody has replied.
@@ -193,7 +196,7 @@ class RedisStore:
         relay = self._post.relay(owner, key, claim)
         relay.ask()
         try:
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(seconds):
                 letter = await relay.next()
         except TimeoutError:
             letter = None
