@@ -22,6 +22,7 @@ from app.services.question_detector.english import normalise
 from app.services.question_detector.judge import LONG, MARKED, MAX_CHARS
 from app.services.question_detector.language import _FOREIGN, _NOT_LATIN, _OF_ANOTHER, _SCRIPTS, _SHARED
 from app.services.question_detector.reference import is_small
+from app.services.question_detector.rules import _MARKED_WORD, _WORD, marked_words, plain
 from app.services.question_detector.sentences import EARLIER, NEWEST, NEWEST_CHARS, _marks, _split_at_marks, split
 from app.services.question_detector.table import Table
 
@@ -583,6 +584,15 @@ SIGNS = ["a", "B", " ", "1", "?", ".", "!", "…", "。", ";", "\n", '"', "»", 
 @given(st.lists(st.sampled_from(SIGNS), max_size=30).map("".join))
 def test_a_mark_and_then_what_closes_it_are_found_as_the_two_in_one(text: str) -> None:
     assert list(_marks(text, len(text))) == [(*found.span(), found[0]) for found in BOUNDARY.finditer(text)]
+
+
+SPELT = ["is", "İ", "ß", "It's", "你", "é", "e\u0301", "2", "² ", " ", "\u3000", "-", "’", "_"]
+
+
+@given(st.lists(st.sampled_from(SPELT)).map("".join))
+def test_words_alone_are_cut_as_words_with_marks_are(text: str) -> None:
+    assert plain(text) == " ".join(_WORD.findall(text.lower())).replace("’", "'")
+    assert marked_words(text) == " ".join(_MARKED_WORD.findall(text.lower()))
 
 
 @given(st.lists(st.sampled_from(["is", "it", "is it", "the", "don't", "don", "t", "i"]), max_size=16).map(" ".join))

@@ -18,6 +18,8 @@ _TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 def with_firsts(alternatives: Sequence[str]) -> str:
     """The same pattern, that looks at the next letter before it tries any of the alternatives that need one."""
     first_of = {each: first_letters(each) for each in alternatives}
+    if len(set(first_of.values())) == 1:  # `re` finds one letter by itself
+        return "|".join(alternatives)
     known = {each: first for each, first in first_of.items() if first is not None}
     looking = [f"(?=[{''.join(known.values())}])(?:{'|'.join(known)})"] if known else []
     return "|".join([*looking, *(each for each in alternatives if each not in known)])

@@ -42,12 +42,19 @@ class Finding:
 
 def plain(sentence: str) -> str:
     """Lower-case words with single spaces; hyphens and marks are gone, apostrophes stay."""
-    return " ".join(_WORD.findall(sentence.lower())).replace("’", "'")
+    lowered = sentence.lower()
+    return _letters(lowered) or " ".join(_WORD.findall(lowered)).replace("’", "'")
 
 
 def marked_words(sentence: str) -> str:
     """The same where vowels and tones are marks on a letter."""
-    return " ".join(_MARKED_WORD.findall(sentence.lower()))
+    lowered = sentence.lower()
+    return _letters(lowered) or " ".join(_MARKED_WORD.findall(lowered))
+
+
+def _letters(lowered: str) -> str:
+    """The words of what has letters and spaces only, which are quicker to cut; empty if it has more."""
+    return " ".join(lowered.split()) if lowered.replace(" ", "").isalpha() else ""
 
 
 def without(lead: re.Pattern[str], text: str) -> str:
