@@ -705,6 +705,7 @@ COURTESIES = [
 ]
 
 
+@pytest.mark.no_cover  # many times the same lines
 async def test_courtesies_before_a_question_change_nothing(start: Serve, from_docs: dict[str, Any]) -> None:
     service = await start(**from_docs)
 

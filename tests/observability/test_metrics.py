@@ -176,6 +176,7 @@ async def test_what_waits_is_shown(start: Serve, dify: StandInDify) -> None:
     assert (page.get("queries_running"), page.get("queries_queued")) == (1, 1)
 
 
+@pytest.mark.no_cover  # many times the same lines
 async def test_frames_that_a_client_does_not_read_are_shown(start: Serve, dify: StandInDify) -> None:
     service = await start(resume_bytes=100_000_000, answer_chunk_chars=20_000)
     dify.will(answer(*["x" * 20_000] * 1000))

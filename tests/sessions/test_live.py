@@ -337,6 +337,7 @@ async def test_nobody_hears_while_no_client_is_there(telling: Any) -> None:
             await asyncio.sleep(0)
 
 
+@pytest.mark.no_cover  # many times the same lines
 async def test_a_client_that_does_not_read_is_told_no_more(telling: Any) -> None:
     async with telling.connect(max_queue=1) as client:
         await client.say("well?")

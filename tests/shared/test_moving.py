@@ -227,6 +227,7 @@ async def test_nothing_is_kept_for_ever(start: Serve, dify: StandInDify, redis: 
             assert [key for key, left in kept.items() if left == -1] == []
 
 
+@pytest.mark.no_cover  # many times the same lines
 async def test_a_slow_client_from_afar_slows_the_answer(start: Serve, dify: StandInDify) -> None:
     here, there = await start(answer_chunk_chars=32_000), await start()
     go_on = asyncio.Event()
