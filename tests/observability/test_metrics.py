@@ -261,8 +261,8 @@ async def test_several_processes_show_the_sum_of_all(dify: StandInDify, tmp_path
         "DIFY_BASE_URL": dify.base_url,
         "PROMETHEUS_MULTIPROC_DIR": str(counts),
     }
-    command = ("-m", "uvicorn", "app.main:app", "--port", "0", "--workers", "2")
-    async with started(*command, cwd=tmp_path, **environment) as process:
+    command = ("uvicorn", "app.main:app", "--port", "0", "--workers", "2")
+    async with forked(*command, cwd=tmp_path, **environment) as process:
         line = await process.read_until("Uvicorn running")
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         assert found
