@@ -45,9 +45,12 @@ def forks() -> ForkServerContext:
 class Fork:
     """As much of `asyncio.subprocess.Process` as tests use."""
 
-    def __init__(self, process: multiprocessing.process.BaseProcess, stderr: asyncio.StreamReader) -> None:
+    def __init__(
+        self, process: multiprocessing.process.BaseProcess, stderr: asyncio.StreamReader, stdout: asyncio.StreamReader
+    ) -> None:
         self._process = process
         self.stderr = stderr
+        self.stdout = stdout
         assert process.pid is not None
         self.pid = process.pid
 
@@ -71,17 +74,13 @@ class Fork:
 
 @asynccontextmanager
 async def fork(module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> AsyncIterator[Fork]:
-    ours, theirs = forks().Pipe(duplex=False)
-    process = forks().Process(target=_become, args=(module, arguments, cwd, environment, theirs))
+    pipes = [forks().Pipe(duplex=False) for _ in range(2)]
+    process = forks().Process(target=_become, args=(module, arguments, cwd, environment, *(end for _, end in pipes)))
     process.start()
-    theirs.close()
-    stderr = asyncio.StreamReader()
-    pipe = os.fdopen(os.dup(ours.fileno()), "rb")
-    ours.close()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(stderr), pipe
-    )
-    fork = Fork(process, stderr)
+    for _, theirs in pipes:
+        theirs.close()
+    (stderr, *_), (stdout, *_) = read = [await _read(ours) for ours, _ in pipes]
+    fork = Fork(process, stderr, stdout)
     try:
         yield fork
     finally:
@@ -90,7 +89,17 @@ async def fork(module: str, arguments: Sequence[str], cwd: Path, environment: Ma
                 kill(fork.pid, signal.SIGKILL)
         await fork.wait()
         process.close()
-        transport.close()
+        for _, transport in read:
+            transport.close()
+
+
+async def _read(ours: Connection) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(os.dup(ours.fileno()), "rb")
+    ours.close()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport
 
 
 class Worker(ForkProcess):
@@ -108,14 +117,21 @@ class Worker(ForkProcess):
 
 
 def _become(
-    module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], stderr: Connection
+    module: str,
+    arguments: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    stderr: Connection,
+    stdout: Connection,
 ) -> None:
     vars(multiprocessing.process)["_parent_process"] = None  # the service takes one with a parent for a worker
     vars(uvicorn._subprocess)["spawn"] = SimpleNamespace(Process=Worker)
     os.setsid()
     os.chdir(cwd)
-    os.dup2(stderr.fileno(), 2)
-    stderr.close()
+    for number, pipe in ((1, stdout), (2, stderr)):
+        os.dup2(pipe.fileno(), number)
+        pipe.close()
+    sys.stdout = os.fdopen(1, "w", closefd=False, buffering=1)
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has put another one in its place
     os.environ.clear()
     os.environ.update(environment)

@@ -9,9 +9,8 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.client import PATIENCE
 from tests.conftest import Serve
+from tests.forked import Fork, fork
 from tests.service import ROOT
 from tests.standin.dify import StandInDify
 from tests.standin.scripts import answer
@@ -33,45 +33,38 @@ pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 @dataclass
 class Listening:
-    process: asyncio.subprocess.Process
+    process: Fork
     port: int
     shown: bytes = b""
 
     async def until(self, words: str) -> None:
-        assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             self.shown += await self.process.stdout.readuntil(words.encode())
 
-    async def end(self) -> tuple[int | None, str]:
+    async def end(self) -> tuple[int, str]:
         async with asyncio.timeout(PATIENCE):
-            out, err = await self.process.communicate()
-        self.shown += out
-        return self.process.returncode, err.decode()
+            self.shown += await self.process.stdout.read()
+            err = await self.process.stderr.read()
+            return await self.process.wait(), err.decode()
 
     async def post(self, body: str, **headers: str) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             return await client.post(f"http://127.0.0.1:{self.port}/bot", content=body, headers=headers)
 
 
+def listen(ear: str, port: int, url: str, key: str) -> AbstractAsyncContextManager[Fork]:
+    arguments = ("listen", "--from", ear, "--serve", str(port), "--url", url)
+    return fork("app", arguments, ROOT, {**os.environ, "RECOGNISER_KEY": key})
+
+
 @asynccontextmanager
 async def listening(ear: str, url: str, key: str) -> AsyncIterator[Listening]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "listen", "--from", ear, "--serve", str(port), "--url", url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "RECOGNISER_KEY": key},
-        cwd=ROOT,
-    )
-    listener = Listening(process, port)
-    try:
+    async with listen(ear, port, url, key) as process:
+        listener = Listening(process, port)
         await listener.until("listening at port")
         yield listener
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def test_recall_is_let_in_with_the_key(start: Serve, dify: StandInDify) -> None:
@@ -184,14 +177,7 @@ async def test_a_port_that_is_taken_and_a_secret_that_is_none_are_told(start: Se
             (ATTENDEE_KEY, f"listen: cannot listen on port {bot.port}: "),
             ("#", "listen: RECOGNISER_KEY "),
         ]:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "app", "listen", "--from", "attendee", "--serve", str(bot.port), "--url", url),
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "RECOGNISER_KEY": key},
-                cwd=ROOT,
-            )
-            async with asyncio.timeout(PATIENCE):
-                _, err = await process.communicate()
-            assert process.returncode == 3
+            async with listen("attendee", bot.port, url, key) as process, asyncio.timeout(PATIENCE):
+                err = await process.stderr.read()
+                assert await process.wait() == 3
             assert err.decode().startswith(told)
