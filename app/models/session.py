@@ -241,6 +241,8 @@ class SessionState(Heard):
             return self._refuse_to_ask()
         if ask.extends:
             return self._questions.ask_further(ask, now)
+        if not self._listener.until(ask):
+            return []  # taken back by what was decided in the same moment, from another partial that stood still
         if self._wishes.auto_detect == "suggest":
             return self._questions.suggest(ask)
         if self._paused:

@@ -60,8 +60,8 @@ class Segment:
         self.words = plain(self.text)
 
     def raises(self, question: Verdict) -> bool:
-        """Whether this is one of the questions in it."""
-        return self.asks is not None and any(each is question for each in self.asks.each)
+        """Whether this is one of the questions in it, and may still be asked."""
+        return self.asks is not None and not self.is_apart and any(each is question for each in self.asks.each)
 
     def may_be_said_by(self, speaker: Speaker) -> bool:
         """False when two speakers are named and differ."""

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.models.answers import AnswerEnd
+from app.models.effects import LogBug
 from app.models.likeness import copies, corrects, plain
 from app.services.question_detector import judge
 from tests.models.judges import judge_by_words
-from tests.models.talking import Talk, asked, reasons
+from tests.models.talking import Talk, asked, reasons, statuses
 
 WARRANTY = "how long is the warranty of the red pump"
 
@@ -209,6 +211,50 @@ def test_a_late_copy_of_a_partial_without_a_final_is_an_echo() -> None:
     talk.say(WARRANTY, speaker="others")
     talk.later(60)
     assert talk.asked == [WARRANTY]
+
+
+LESS = "how long is the warranty"
+
+
+def fails(talk: Talk) -> bool:
+    return any(isinstance(effect, LogBug) for effect in talk.effects)
+
+
+@pytest.mark.parametrize("mode", [True, "suggest"])
+def test_two_copies_without_finals_are_one_question(mode: bool | str) -> None:
+    talk = Talk(judge)
+    talk.configure(auto_detect=mode)
+    talk.begin(LESS, speaker="others")
+    talk.begin(WARRANTY, speaker="me")
+    talk.now = 60  # late: both are looked at together
+    talk.effects += talk.session.tick(talk.now)
+    assert not fails(talk)
+    assert [
+        status.question for status in statuses(talk.effects) if status.stage in {"analyzing", "waiting_for_question"}
+    ] == [WARRANTY]
+
+
+def test_of_two_copies_that_wait_for_their_turn_the_more_complete_one_is_asked() -> None:
+    talk = Talk(judge)
+    talk.say("where is the manual of the blue valve", speaker="guest")
+    talk.answers()
+    assert reasons(talk.say(LESS, speaker="others")) == ["answer_in_progress"]
+    assert reasons(talk.say(WARRANTY, speaker="me")) == ["answer_in_progress"]
+    assert talk.session.query is not None
+    talk.effects += talk.session.answer_event(talk.session.query.query_id, AnswerEnd(), talk.now)
+    assert talk.asked[1:] == [WARRANTY]
+    assert not fails(talk)
+
+
+def test_a_suggestion_that_was_heard_better_is_none_any_more() -> None:
+    talk = Talk(judge)
+    talk.configure(auto_detect="suggest")
+    (first,) = statuses(talk.say(LESS, speaker="others"))
+    (second,) = statuses(talk.say(WARRANTY, speaker="me"))
+    for suggestion in (first, second):
+        talk.control("instant_query", query_id=suggestion.query_id)
+    assert talk.asked == [WARRANTY]
+    assert not fails(talk)
 
 
 @pytest.mark.parametrize(
