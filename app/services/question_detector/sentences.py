@@ -22,14 +22,13 @@ _SPEECH_SIGNS: Final = frozenset('"”“»」』')
 # A dot ends a sentence only before a space, and not after a letter or a short form: "3.5", "Mr. Smith". Found from the
 # end of a text, so that nobody pays for what is not looked at.
 _MARK: Final = rf"[{_QUESTION}{_FULL}.]"
+_BEHIND_A_DOT: Final = rf"(?=[\s{re.escape(_CLOSERS)}.?!]|$)"
 _BREAK: Final = "\n;；"
-_RUN: Final = regex.compile(
-    rf"(?r)(?:[{_QUESTION}{_FULL}]|\.(?=[\s{re.escape(_CLOSERS)}.?!]|$)){_MARK}*(?<={_MARK})|[{_BREAK}]+"
-)
+_RUN: Final = regex.compile(rf"(?r)(?:[{_QUESTION}{_FULL}]|\.{_BEHIND_A_DOT}){_MARK}*(?<={_MARK})|[{_BREAK}]+")
 # Of ten closers and more none belongs to the mark.
 _CLOSER: Final = rf"[{re.escape(_CLOSERS)}]"
 _CLOSED: Final = re.compile(rf"(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}(?!{_CLOSER})")
-_ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.{_BREAK}]")
+_ANY: Final = re.compile(rf"[{_QUESTION}{_FULL}.{_BREAK}](?:(?<!\.)|{_BEHIND_A_DOT})")
 _REST_OF_MARK: Final = re.compile(rf"{_MARK}*(?:[ \u00a0\u202f]»|{_CLOSER}){{0,9}}")
 _LETTER: Final = re.compile(r"[^\W_]")
 _LEADING: Final = " \t\r\n\u3000" + _CLOSERS
