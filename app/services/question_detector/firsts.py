@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
 # What stands there is no letter of the match: a border, or what is around it.
@@ -12,7 +13,7 @@ _GROUP: Final = re.compile(r"\((?:\?:|\?P<\w+>)")
 _CLASS: Final = re.compile(r"\[([^\^\]\\][^\]\\]*)\]")
 _OPTIONAL: Final = re.compile(r"[?*]|\{0,")
 _SPECIAL: Final = frozenset("\\.[](){}?*+|^$")
-_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]|[^\\\[()|]+", re.DOTALL)
 
 
 def with_firsts(alternatives: Sequence[str]) -> str:
@@ -25,6 +26,7 @@ def with_firsts(alternatives: Sequence[str]) -> str:
     return "|".join([*looking, *(each for each in alternatives if each not in known)])
 
 
+@cache  # question words stand in several rules
 def first_letters(pattern: str) -> str | None:
     """The letters, as they stand in a class; none if they may be any, or if they are not known."""
     found = [_first(alternative) for alternative in _apart(pattern)]
