@@ -84,6 +84,13 @@ def test_the_beginning_of_a_text_is_made_without_the_rest(text: str, most: int, 
     assert beginning(text * times, most) == compared(text * times)[:most]
 
 
+@pytest.mark.parametrize("sign", ["x", "é", "が", "か\u3099", "ﾊﾟ", "\ufdfa"])
+@pytest.mark.parametrize("times", [1, 300])
+def test_examples_of_beginnings(sign: str, times: int) -> None:
+    for most in (0, 100, 800, MOST):
+        assert beginning(sign * times, most) == compared(sign * times)[:most]
+
+
 @pytest.mark.no_cover  # a million times the same lines
 @pytest.mark.slow
 def test_what_nobody_sees_is_what_unicode_says() -> None:
