@@ -37,6 +37,7 @@ HOSTILE = {
     "in many ways": "bao nhiêu apa yang mười hai ngày đường dài đi đến nơi xa lắm rồi. " * 30,
     "leaning": "and is it it? " * 140,
     "joined": "图书馆几点开门，" * 37 + "谢谢。" + "图书馆几点开门，" * 37,
+    "each asks": "".join(f"图书馆{number}几点开门，what is it，我想问 {number} 一下，请问? " for number in range(80)),
     "English words": "ya ya ya جد " * 166,
     "dots, quotes": "is it 什么?' \"so? " * 120,
     "long answers": "do you know when it opens and where is it and who is it and what is it " * 28,
