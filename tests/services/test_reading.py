@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,15 +36,31 @@ def test_one_process_reads_file_after_file(reader: Reader, tmp_path: Path) -> No
         assert read(reader, tmp_path / f"{number}.md") == [Row("Über", f"Number {number}.", f"über numbe {number}")]
 
 
+def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = tmp_path / "python"
+    main = "reader.SECONDS = 0.5; reader.main(sys.stdin.buffer, sys.stdout.buffer)"
+    code = f"import sys; from app.services.local import reader; {main}"
+    hasty.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{code}'\n", encoding="utf-8")
+    hasty.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(hasty))
+    (tmp_path / "slow.html").write_bytes(b"<div>" * (MAX_BYTES // 5))
+    with pytest.raises(Unreadable, match="takes longer than 5 seconds") as refused:
+        read(reader, tmp_path / "slow.html")
+    assert refused.value.is_lasting
+    (tmp_path / "good.md").write_text("A lantern.", encoding="utf-8")
+    assert [row.text for row in read(reader, tmp_path / "good.md")] == ["A lantern."]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("slow.html", lambda: b"<div>" * (MAX_BYTES // 5), "takes longer than 5 seconds"),
         ("large.docx", lambda: docx("<w:p/>" * (MAX_BYTES // 7)), "takes more than 200 MB"),
         ("bomb.docx", lambda: docx("a" * 50_000_000), "larger than 16 MiB once it is unpacked"),
         ("many.md", lambda: b"# a\n\nb\n\n" * (MAX_PASSAGES + 1), "more than 50000 passages"),
     ],
-    ids=["time", "memory", "size", "number"],
+    ids=["memory", "size", "number"],
 )
 def test_a_file_that_takes_more_than_its_share_is_given_up_and_the_next_one_is_read(
     reader: Reader, tmp_path: Path, name: str, data: Callable[[], bytes], reason: str
