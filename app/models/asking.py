@@ -121,6 +121,12 @@ class Questions:
         shown, note = self.queue(ask), "Asked after the running answer."
         return self.frames.waiting("answer_in_progress", note, ask.verdict, question=shown)
 
+    def wait_for_resume(self, ask: Ask) -> list[Send]:
+        """The same of each of its questions, while the session is paused."""
+        told = [self.queue(replace(ask, verdict=verdict)) for verdict in ask.verdict.each]
+        note = "Asked when the session resumes."
+        return [self.frames.status("paused", note=note, question=shown) for shown in told]
+
     def ask_further(self, ask: Ask, now: float) -> list[Effect]:
         """Ask what is on its way once more, with what has been added to it."""
         segments = self.listener.take(ask.speaker, *(segment.speaker for segment in self.unanswered))

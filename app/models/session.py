@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import assert_never
 
 from app.codes import CloseCode, ErrorCode
@@ -246,9 +245,7 @@ class SessionState(Heard):
         if self._wishes.auto_detect == "suggest":
             return self._questions.suggest(ask)
         if self._paused:
-            told = [self._questions.queue(replace(ask, verdict=verdict)) for verdict in ask.verdict.each]
-            note = "Asked when the session resumes."
-            return [self._frames.status("paused", note=note, question=shown) for shown in told]
+            return [*self._questions.wait_for_resume(ask)]
         if self._questions.is_free:
             return [*self._questions.ask(ask, now), *self._questions.queue_others(ask)]
         match "queue" if self._asker.held else self._wishes.on_new_question or self._settings.on_new_question:
