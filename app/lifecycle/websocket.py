@@ -14,6 +14,7 @@ from websockets.streams import StreamReader
 from app.codes import CloseCode, ErrorCode
 from app.lifecycle.edge import LINGER_SECONDS, REFUSED_SECONDS
 from app.lifecycle.handshake import Handshake, Welcoming
+from app.lifecycle.turns import turns_of
 from app.sessions.direct import EXTENSION
 from app.sessions.limits import TokenBucket
 
@@ -53,6 +54,7 @@ class Socket(Welcoming):
         """The parser may hold a part of a message."""
         self._limit: TokenBucket | None = None
         self._hear: Callable[[Sequence[str]], int] | None = None
+        self._turns = turns_of(self.loop)
 
     # The short way
 
@@ -67,6 +69,9 @@ class Socket(Welcoming):
 
     def listen(self, hear: Callable[[Sequence[str]], int] | None) -> None:
         self._hear = hear
+
+    def asked(self) -> None:
+        self._turns.take()
 
     def write(self, texts: Sequence[str]) -> bool:
         if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
@@ -143,6 +148,11 @@ class Socket(Welcoming):
             self.transport.pause_reading()
             return
         if len(data) == _PONG_BYTES and not self._unread and self._has_ponged(data):
+            return
+        if self._turns.is_taken and not self._unread and not self.read_paused:
+            self._unread += data
+            self._is_turn_due = True
+            self._turns.wait(self._take_turn)
             return
         heard = 0
         if not self._unread:

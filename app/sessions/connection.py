@@ -106,6 +106,10 @@ class Connection:
         if self._direct is not None:
             self._direct.listen(hear)
 
+    def asked(self) -> None:
+        if self._direct is not None:
+            self._direct.asked()
+
     @property
     def is_free(self) -> bool:
         """The reader waits, and everything is sent."""

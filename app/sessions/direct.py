@@ -19,6 +19,9 @@ class DirectSocket(Protocol):
         once more, in order.
         """
 
+    def asked(self) -> None:
+        """What was heard is being asked: others may be heard when that has left."""
+
     def write(self, texts: Sequence[str]) -> bool:
         """Send each as a frame, unless the socket is closed or one would have to wait; then nothing is sent."""
 

@@ -306,6 +306,8 @@ class LiveSession:
             match effect:
                 case StartQuery():
                     self.queries.start(effect, self.tasks, self.carry_out, partial(_hear_text, self))
+                    if self._connection is not None:
+                        self._connection.asked()
                 case CancelQuery():
                     self.queries.cancel(effect)
                 case Rate(feedback):
